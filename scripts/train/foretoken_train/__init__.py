@@ -1,0 +1,1 @@
+"""Trains, exports and evaluates foretoken's default model. Knows nothing of the server."""

@@ -1,0 +1,19 @@
+/** What decoding carries from round to round for one sequence. */
+import type { KvCache, TargetModel } from '../model/target-model.ts';
+import type { Drafter } from './drafter.ts';
+import type { Sampler } from './sampler.ts';
+
+export interface DecodingState {
+  readonly target: TargetModel;
+  readonly cache: KvCache;
+  readonly sampler: Sampler;
+  /** Null decodes without speculation. */
+  readonly drafter: Drafter | null;
+  /** The latest decided token, predicted for position cache.length and not yet cached; -1 before prefill's end. */
+  nextTokenId: number;
+}
+
+/** Fills up a forward that would be too narrow to decide (MIN_DECIDING_WIDTH); its entry is overwritten. */
+export const PADDING_TOKEN_ID = 0;
+
+export const secondsSince = (startMs: number): number => (performance.now() - startMs) / 1000;

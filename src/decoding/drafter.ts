@@ -1,0 +1,13 @@
+/** Guesses the next tokens of one sequence. Whatever it guesses, the text stays the same. */
+export interface Drafter {
+  /**
+   * Learns of verified tokens. hiddenStates: [tokenIds.length, hiddenSize], the target's state at each token's
+   * predecessor, copied if it is needed later.
+   */
+  observe(tokenIds: readonly number[], hiddenStates: Float32Array): Promise<void>;
+  /**
+   * At most `numDraftTokens` guesses for the tokens after the last observed one. `choose` turns the logits
+   * [vocabSize] of draft number `index` into a token.
+   */
+  draft(numDraftTokens: number, choose: (logits: Float32Array, index: number) => number): Promise<number[]>;
+}

@@ -1,0 +1,37 @@
+/** Log probabilities of the target's own distribution, before temperature, truncation and penalties. */
+
+/** log(sum(exp(logits))). logits: [vocabSize] */
+export function logSumExp(logits: Float32Array): number {
+  let max = -Infinity;
+  for (const logit of logits) if (logit > max) max = logit;
+  let sum = 0;
+  for (const logit of logits) sum += Math.exp(logit - max);
+  return max + Math.log(sum);
+}
+
+export interface RankedToken {
+  readonly tokenId: number;
+  readonly logprob: number;
+}
+
+export interface TokenLogprobs {
+  /** Natural logarithm. */
+  readonly logprob: number;
+  /** The `count` most probable tokens, most probable first. */
+  readonly top: readonly RankedToken[];
+}
+
+/** Log probability of `tokenId`, and the most probable alternatives. logits: [vocabSize] */
+export function tokenLogprobs(logits: Float32Array, tokenId: number, count: number): TokenLogprobs {
+  const normaliser = logSumExp(logits);
+  const top: RankedToken[] = [];
+  for (let candidate = 0; count > 0 && candidate < logits.length; candidate += 1) {
+    const logprob = logits[candidate]! - normaliser;
+    if (top.length === count && logprob <= top[count - 1]!.logprob) continue;
+    let place = top.length;
+    while (place > 0 && top[place - 1]!.logprob < logprob) place -= 1;
+    top.splice(place, 0, { tokenId: candidate, logprob });
+    if (top.length > count) top.pop();
+  }
+  return { logprob: logits[tokenId]! - normaliser, top };
+}

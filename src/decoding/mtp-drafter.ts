@@ -1,0 +1,61 @@
+/**
+ * Drafts with the MTP module, chained on its own hidden state. Owns the module's KV cache and the verified states
+ * that are not in it yet. Knows nothing of acceptance.
+ */
+import type { KvCache, MtpModule } from '../model/target-model.ts';
+import type { Drafter } from './drafter.ts';
+
+export class MtpDrafter implements Drafter {
+  private readonly module: MtpModule;
+  private readonly cache: KvCache;
+  private readonly hiddenSize: number;
+  private readonly pendingStates: Float32Array; // [module.maxWidth, hiddenSize]
+  private pendingTokenIds: number[] = [];
+
+  constructor(module: MtpModule, cache: KvCache, hiddenSize: number) {
+    this.module = module;
+    this.cache = cache;
+    this.hiddenSize = hiddenSize;
+    this.pendingStates = new Float32Array(module.maxWidth * hiddenSize);
+  }
+
+  /** Only copies: the module runs when a draft is wanted, or when no more states can be kept back. */
+  async observe(tokenIds: readonly number[], hiddenStates: Float32Array): Promise<void> {
+    const { hiddenSize, module } = this;
+    for (let index = 0; index < tokenIds.length; index += 1) {
+      if (this.pendingTokenIds.length === module.maxWidth) await this.catchUp();
+      const row = hiddenStates.subarray(index * hiddenSize, (index + 1) * hiddenSize);
+      this.pendingStates.set(row, this.pendingTokenIds.length * hiddenSize);
+      this.pendingTokenIds.push(tokenIds[index]!);
+    }
+  }
+
+  /** Invariant: before draft `index` the cache holds all verified tokens and `index - 1` chained drafts. */
+  async draft(numDraftTokens: number, choose: (logits: Float32Array, index: number) => number): Promise<number[]> {
+    const { hiddenSize } = this;
+    const drafts: number[] = [];
+    const numPending = this.pendingTokenIds.length;
+    let { logits, hiddenStates } = await this.catchUp();
+    const verifiedLength = this.cache.length;
+    let state = hiddenStates.slice((numPending - 1) * hiddenSize, numPending * hiddenSize);
+    drafts.push(choose(logits, 0));
+    while (drafts.length < numDraftTokens && this.cache.length < this.cache.capacity) {
+      ({ logits, hiddenStates } = await this.module.forward(this.cache, [drafts.at(-1)!], state));
+      state = hiddenStates.slice(0, hiddenSize);
+      drafts.push(choose(logits, drafts.length));
+    }
+    this.cache.rewindTo(verifiedLength);
+    return drafts;
+  }
+
+  private async catchUp(): ReturnType<MtpModule['forward']> {
+    const tokenIds = this.pendingTokenIds;
+    if (tokenIds.length === 0) throw new Error('expected a verified token to draft from, found none');
+    this.pendingTokenIds = [];
+    return await this.module.forward(
+      this.cache,
+      tokenIds,
+      this.pendingStates.subarray(0, tokenIds.length * this.hiddenSize),
+    );
+  }
+}

@@ -1,0 +1,112 @@
+/**
+ * Chooses tokens from logits. At temperature 0 the greatest logit wins; above it Gumbel-max with noise keyed by
+ * seed, position and token id ("drafter-invariant" speculative decoding, Daliri et al. 2024, arXiv 2408.07978): the
+ * choice is a pure function of logits, parameters, history and position, so target and draft agree where their
+ * logits do, and the text never depends on speculation. Knows nothing of models.
+ */
+import { gumbel, gumbelBound, positionKey, tokenBits } from './random.ts';
+import type { SamplingParams } from './sampling-params.ts';
+import { isTruncating, remainingTokens } from './truncation.ts';
+
+/** Index of the greatest value; the lowest on a tie. */
+export function argmax(values: Float32Array | Float64Array): number {
+  let best = 0;
+  let bestValue = values[0]!;
+  for (let index = 1; index < values.length; index += 1) {
+    const value = values[index]!;
+    if (value > bestValue) {
+      bestValue = value;
+      best = index;
+    }
+  }
+  return best;
+}
+
+/** One sequence's sampler: parameters, and the history that penalties look at. */
+export class Sampler {
+  private readonly params: SamplingParams;
+  private readonly isAdjusting: boolean;
+  private readonly isTruncating: boolean;
+  private readonly isInPrompt: Uint8Array; // [vocabSize]
+  private readonly numGenerated: Uint32Array; // [vocabSize]
+  private readonly scratch: Float64Array; // [vocabSize]
+
+  constructor(params: SamplingParams, promptTokenIds: readonly number[], vocabSize: number) {
+    this.params = params;
+    this.isTruncating = params.temperature > 0 && isTruncating(params);
+    this.isAdjusting =
+      params.presencePenalty !== 0 ||
+      params.frequencyPenalty !== 0 ||
+      params.repetitionPenalty !== 1 ||
+      params.logitBias.size > 0;
+    this.isInPrompt = new Uint8Array(this.isAdjusting ? vocabSize : 0);
+    this.numGenerated = new Uint32Array(this.isAdjusting ? vocabSize : 0);
+    this.scratch = new Float64Array(this.isAdjusting || this.isTruncating ? vocabSize : 0);
+    if (this.isAdjusting) for (const tokenId of promptTokenIds) this.isInPrompt[tokenId] = 1;
+  }
+
+  /** Adds a token to the history. */
+  push(tokenId: number): void {
+    if (this.isAdjusting) this.numGenerated[tokenId]! += 1;
+  }
+
+  /** Takes back tokens that were pushed only to draft on. */
+  pop(tokenIds: readonly number[]): void {
+    if (this.isAdjusting) for (const tokenId of tokenIds) this.numGenerated[tokenId]! -= 1;
+  }
+
+  /** The token at `position` of the sequence. logits: [vocabSize], left as they are. */
+  choose(logits: Float32Array, position: number): number {
+    const adjusted = this.isAdjusting ? this.adjust(logits) : logits;
+    const { temperature } = this.params;
+    if (temperature === 0) return argmax(adjusted);
+    const key = positionKey(this.params.seed, position);
+    if (this.isTruncating) return this.chooseTruncated(adjusted, key);
+    let best = 0;
+    let bestValue = -Infinity;
+    for (let tokenId = 0; tokenId < adjusted.length; tokenId += 1) {
+      const scaled = adjusted[tokenId]! / temperature;
+      const bits = tokenBits(key, tokenId);
+      if (scaled + gumbelBound(bits) <= bestValue) continue;
+      const value = scaled + gumbel(bits);
+      if (value > bestValue) {
+        bestValue = value;
+        best = tokenId;
+      }
+    }
+    return best;
+  }
+
+  private chooseTruncated(adjusted: Float32Array | Float64Array, key: number): number {
+    const { scratch } = this;
+    const { temperature } = this.params;
+    for (let tokenId = 0; tokenId < adjusted.length; tokenId += 1)
+      scratch[tokenId] = adjusted[tokenId]! / temperature;
+    let best = 0;
+    let bestValue = -Infinity;
+    for (const tokenId of remainingTokens(scratch, this.params)) {
+      const value = scratch[tokenId]! + gumbel(tokenBits(key, tokenId));
+      if (value > bestValue) {
+        bestValue = value;
+        best = tokenId;
+      }
+    }
+    return best;
+  }
+
+  /** Penalties as in vLLM: repetition over prompt and output, presence and frequency over the output; then bias. */
+  private adjust(logits: Float32Array): Float64Array {
+    const { scratch, numGenerated, isInPrompt } = this;
+    const { presencePenalty, frequencyPenalty, repetitionPenalty, logitBias } = this.params;
+    for (let tokenId = 0; tokenId < logits.length; tokenId += 1) {
+      let logit = logits[tokenId]!;
+      const count = numGenerated[tokenId]!;
+      if (count > 0 || isInPrompt[tokenId] === 1)
+        logit = logit > 0 ? logit / repetitionPenalty : logit * repetitionPenalty;
+      if (count > 0) logit -= presencePenalty + frequencyPenalty * count;
+      scratch[tokenId] = logit;
+    }
+    for (const [tokenId, bias] of logitBias) scratch[tokenId]! += bias;
+    return scratch;
+  }
+}

@@ -1,0 +1,72 @@
+/**
+ * THE ROUND: draft, verify in one forward, accept, rewind. With no drafts it is plain decoding at the deciding width.
+ * Knows nothing of text, HTTP or ONNX.
+ */
+import { MIN_DECIDING_WIDTH } from '../model/target-model.ts';
+import { acceptDrafts } from './acceptance.ts';
+import { PADDING_TOKEN_ID, secondsSince, type DecodingState } from './decoding-state.ts';
+
+export interface Round {
+  /** The decided tokens: accepted drafts, then the recovered or bonus token. At least one. */
+  readonly tokenIds: readonly number[];
+  readonly numDraftTokens: number;
+  readonly numAccepted: number;
+  /** Positions that were cached when the round began. */
+  readonly contextLength: number;
+  readonly draftSeconds: number;
+  readonly verifySeconds: number;
+  readonly sampleSeconds: number;
+  /** [tokenIds.length, vocabSize]: what decided the tokens; overwritten by the next forward. */
+  readonly logits: Float32Array;
+}
+
+/**
+ * Loop invariant: on entry the target's cache holds positions 0..L-1; `nextTokenId` is predicted for L and not yet
+ * cached; the drafter has observed it, with the target's hidden state at L-1 that produced it.
+ */
+export async function decodeRound(state: DecodingState, numDraftTokens: number): Promise<Round> {
+  const { target, cache, sampler, drafter } = state;
+  const contextLength = cache.length;
+  let sampleSeconds = 0;
+
+  const draftStart = performance.now();
+  let drafts: number[] = [];
+  if (drafter !== null && numDraftTokens > 0) {
+    const tried: number[] = [];
+    drafts = await drafter.draft(numDraftTokens, (logits, index) => {
+      const start = performance.now();
+      const tokenId = sampler.choose(logits, contextLength + 1 + index);
+      sampler.push(tokenId);
+      tried.push(tokenId);
+      sampleSeconds += secondsSince(start);
+      return tokenId;
+    });
+    sampler.pop(tried);
+  }
+  const draftSeconds = secondsSince(draftStart) - sampleSeconds;
+
+  const verifyStart = performance.now();
+  const tokenIds = [state.nextTokenId, ...drafts];
+  while (tokenIds.length < MIN_DECIDING_WIDTH) tokenIds.push(PADDING_TOKEN_ID);
+  const { logits, hiddenStates } = await target.forward(cache, tokenIds);
+  const verifySeconds = secondsSince(verifyStart);
+
+  const acceptStart = performance.now();
+  const verdict = acceptDrafts(drafts, logits, sampler, contextLength + 1, target.vocabSize);
+  const numDecided = verdict.tokenIds.length;
+  cache.rewindTo(contextLength + numDecided);
+  await drafter?.observe(verdict.tokenIds, hiddenStates.subarray(0, numDecided * target.hiddenSize));
+  state.nextTokenId = verdict.tokenIds.at(-1)!;
+  sampleSeconds += secondsSince(acceptStart);
+
+  return {
+    tokenIds: verdict.tokenIds,
+    numDraftTokens: drafts.length,
+    numAccepted: verdict.numAccepted,
+    contextLength,
+    draftSeconds,
+    verifySeconds,
+    sampleSeconds,
+    logits: logits.subarray(0, numDecided * target.vocabSize),
+  };
+}

@@ -1,0 +1,175 @@
+/** One generate job, turn by turn: prefill chunks, then rounds. Gives its caches back however it ends. */
+import { DraftLength, AcceptanceEstimate } from '../decoding/draft-length.ts';
+import { secondsSince, type DecodingState } from '../decoding/decoding-state.ts';
+import { tokenLogprobs } from '../decoding/logprobs.ts';
+import { MtpDrafter } from '../decoding/mtp-drafter.ts';
+import { prefill, type PrefillChunk } from '../decoding/prefill.ts';
+import { Sampler } from '../decoding/sampler.ts';
+import { decodeRound, type Round } from '../decoding/speculative.ts';
+import { plainStep } from '../decoding/autoregressive.ts';
+import { GREEDY } from './calibration.ts';
+import type { FinishReason } from './generation.ts';
+import type { DecidedToken, GenerateJob } from './protocol.ts';
+import type { Turns } from './scheduler.ts';
+import type { WorkerContext } from './worker-context.ts';
+
+/** Real plain steps keep the baseline current: two (one to warm the caches) in so many rounds. */
+const ROUNDS_BETWEEN_PLAIN_STEPS = 128;
+
+export async function* generateTurns(id: number, job: GenerateJob, context: WorkerContext): Turns {
+  const { model, post } = context;
+  const { target, mtp, mtpCaches } = model;
+  const cache = model.targetCaches.take();
+  const mtpCache = job.maxDraftTokens > 0 ? (mtpCaches?.take() ?? null) : null;
+  try {
+    const state: DecodingState = {
+      target,
+      cache,
+      sampler: new Sampler(job.sampling, job.promptTokenIds, target.vocabSize),
+      drafter: mtp !== null && mtpCache !== null ? new MtpDrafter(mtp, mtpCache, target.hiddenSize) : null,
+      nextTokenId: -1,
+    };
+    const first = yield* prefillTurns(id, job, state, context);
+    let numGenerated = 1;
+    let finish = finishReason(job, model.manifest.eosTokenIds, first.token.tokenId, numGenerated);
+    post({ type: 'request-prefilled', id, ...first, finish });
+    const draftLength = new DraftLength(new AcceptanceEstimate(context.acceptance.rates), context.costs);
+    // Posting a message is part of what a round costs; it can only be charged to the next one.
+    let postSeconds = 0;
+    while (finish === null) {
+      yield;
+      const start = performance.now();
+      await measurePlainStep(state, context);
+      const maxDraftTokens = Math.min(job.maxDraftTokens, job.maxTokens - numGenerated - 1);
+      const depth = job.adaptive ? draftLength.choose(maxDraftTokens, cache.length) : maxDraftTokens;
+      const round = await decodeRound(state, state.drafter === null ? 0 : depth);
+      learn(round, draftLength, context);
+      const numUntilEos = endOfText(job, model.manifest.eosTokenIds, round.tokenIds);
+      const tokens = decidedTokens(job, round, numUntilEos, target.vocabSize);
+      numGenerated += tokens.length;
+      finish = finishReason(job, model.manifest.eosTokenIds, tokens.at(-1)!.tokenId, numGenerated);
+      let baselineSeconds = 0;
+      for (let index = 0; index < tokens.length; index += 1)
+        baselineSeconds += context.costs.plainSeconds(round.contextLength + index);
+      const decodeSeconds = secondsSince(start) + postSeconds;
+      const postStart = performance.now();
+      post({
+        type: 'tokens-decided',
+        id,
+        tokens,
+        round: {
+          numDraftTokens: round.numDraftTokens,
+          numAcceptedDraftTokens: Math.min(round.numAccepted, tokens.length),
+          draftSeconds: round.draftSeconds,
+          verifySeconds: round.verifySeconds,
+          sampleSeconds: round.sampleSeconds,
+        },
+        decodeSeconds,
+        baselineSeconds,
+        finish,
+      });
+      postSeconds = secondsSince(postStart);
+    }
+  } finally {
+    model.targetCaches.giveBack(cache);
+    if (mtpCache !== null) mtpCaches?.giveBack(mtpCache);
+  }
+}
+
+/** A turn per prompt chunk, the last one left to the caller. */
+async function* prefillTurns(
+  id: number,
+  job: GenerateJob,
+  state: DecodingState,
+  context: WorkerContext,
+): AsyncGenerator<void, { readonly token: DecidedToken; readonly prefillSeconds: number }, void> {
+  const { vocabSize } = state.target;
+  let prefillSeconds = 0;
+  let start = performance.now();
+  let lastRow: Float32Array = new Float32Array(0);
+  for await (const chunk of prefill(state, job.promptTokenIds)) {
+    if (job.promptLogprobs) {
+      const { firstIndex, tokens } = scorePrompt(job, chunk, vocabSize);
+      context.post({ type: 'prompt-scored', id, firstIndex, tokens });
+    }
+    prefillSeconds += secondsSince(start);
+    const isLast = chunk.firstPosition + chunk.tokenIds.length === job.promptTokenIds.length;
+    if (isLast) lastRow = chunk.logits.subarray(chunk.logits.length - vocabSize);
+    else yield;
+    start = performance.now();
+  }
+  return { token: decidedToken(job, state.nextTokenId, false, lastRow), prefillSeconds };
+}
+
+/** Log probabilities of the prompt tokens that this chunk's rows predict. */
+function scorePrompt(
+  job: GenerateJob,
+  chunk: PrefillChunk,
+  vocabSize: number,
+): { readonly firstIndex: number; readonly tokens: DecidedToken[] } {
+  const firstIndex = chunk.firstPosition + 1;
+  const predicted = job.promptTokenIds.slice(firstIndex, firstIndex + chunk.tokenIds.length);
+  const tokens = predicted.map((tokenId, row) =>
+    decidedToken(job, tokenId, false, chunk.logits.subarray(row * vocabSize, (row + 1) * vocabSize)),
+  );
+  return { firstIndex, tokens };
+}
+
+function decidedTokens(job: GenerateJob, round: Round, numTokens: number, vocabSize: number): DecidedToken[] {
+  return round.tokenIds
+    .slice(0, numTokens)
+    .map((tokenId, row) =>
+      decidedToken(
+        job,
+        tokenId,
+        row < round.numAccepted,
+        round.logits.subarray(row * vocabSize, (row + 1) * vocabSize),
+      ),
+    );
+}
+
+function decidedToken(job: GenerateJob, tokenId: number, isDraft: boolean, logits: Float32Array): DecidedToken {
+  if (job.numTopLogprobs === null) return { tokenId, isDraft };
+  const { logprob, top } = tokenLogprobs(logits, tokenId, job.numTopLogprobs);
+  return { tokenId, isDraft, logprob, top };
+}
+
+/** Number of tokens up to and with the first end of text. */
+function endOfText(job: GenerateJob, eosTokenIds: readonly number[], tokenIds: readonly number[]): number {
+  const index = job.ignoreEos ? -1 : tokenIds.findIndex((tokenId) => eosTokenIds.includes(tokenId));
+  return index === -1 ? tokenIds.length : index + 1;
+}
+
+function finishReason(
+  job: GenerateJob,
+  eosTokenIds: readonly number[],
+  lastTokenId: number,
+  numGenerated: number,
+): FinishReason | null {
+  if (!job.ignoreEos && eosTokenIds.includes(lastTokenId)) return 'stop';
+  return numGenerated >= job.maxTokens ? 'length' : null;
+}
+
+function learn(round: Round, draftLength: DraftLength, context: WorkerContext): void {
+  const { costs, acceptance } = context;
+  costs.observeVerify(Math.max(2, round.numDraftTokens + 1), round.contextLength, round.verifySeconds);
+  if (round.numDraftTokens === 0) return;
+  costs.observeDraft(round.numDraftTokens, round.draftSeconds);
+  draftLength.record(round.numDraftTokens, round.numAccepted);
+  acceptance.record(round.numDraftTokens, round.numAccepted);
+}
+
+/** Takes plain steps whose entries the next forward overwrites. */
+async function measurePlainStep(state: DecodingState, context: WorkerContext): Promise<void> {
+  context.numRoundsSincePlainStep += 1;
+  if (context.numRoundsSincePlainStep < ROUNDS_BETWEEN_PLAIN_STEPS) return;
+  context.numRoundsSincePlainStep = 0;
+  const { cache, target } = state;
+  const length = cache.length;
+  const sampler = new Sampler(GREEDY, [], target.vocabSize);
+  for (const isWarm of [false, true]) {
+    const { seconds } = await plainStep(target, cache, sampler, state.nextTokenId);
+    cache.rewindTo(length);
+    if (isWarm) context.costs.observePlain(length, seconds);
+  }
+}

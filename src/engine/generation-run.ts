@@ -1,0 +1,255 @@
+/**
+ * One request on the main thread: turns the worker's messages into events and adds up the report. Knows nothing of
+ * threads or of other requests.
+ */
+import { ForetokenError } from '../errors.ts';
+import type { Baseline, GenerationReport } from '../metrics/generation-report.ts';
+import { SpecDecodeStats } from '../metrics/spec-decode-stats.ts';
+import type { TextTokenizer } from '../tokenizer/tokenizer.ts';
+import { EventQueue } from './event-queue.ts';
+import type {
+  EngineObserver,
+  FinishReason,
+  GeneratedToken,
+  GenerationEvent,
+  GenerationRequest,
+  SpeculationSettings,
+} from './generation.ts';
+import { OutputText } from './output.ts';
+import type { DecidedToken, MainMessage, WorkerMessage } from './protocol.ts';
+
+/** A worker message that concerns one request. */
+export type RequestMessage = Extract<WorkerMessage, { readonly id: number }>;
+
+export interface RunDependencies {
+  readonly tokenizer: TextTokenizer;
+  readonly observer: EngineObserver;
+  readonly send: (message: MainMessage) => void;
+  /** Called once, when nothing more is to be expected. */
+  readonly done: () => void;
+}
+
+export class GenerationRun {
+  readonly id: number;
+  readonly events: EventQueue<GenerationEvent>;
+  readonly promptTokenIds: readonly number[];
+  isStarted = false;
+  isDone = false;
+  private readonly request: GenerationRequest;
+  private readonly speculation: SpeculationSettings;
+  private readonly dependencies: RunDependencies;
+  private readonly output: OutputText;
+  private readonly stats: SpecDecodeStats;
+  private readonly tokenIds: number[] = [];
+  private readonly promptTokens: GeneratedToken[] = [];
+  private readonly admittedAt = performance.now();
+  private readonly seconds = { queue: 0, prefill: 0, firstToken: 0, decode: 0, draft: 0, verify: 0, sample: 0 };
+  private baselineSeconds = 0;
+  /** Set once the text is complete and only the baseline is still being measured. */
+  private finished: FinishReason | null = null;
+
+  constructor(
+    id: number,
+    request: GenerationRequest,
+    promptTokenIds: readonly number[],
+    speculation: SpeculationSettings,
+    dependencies: RunDependencies,
+  ) {
+    this.id = id;
+    this.request = request;
+    this.promptTokenIds = promptTokenIds;
+    this.speculation = speculation;
+    this.dependencies = dependencies;
+    this.output = new OutputText(dependencies.tokenizer, request.stop);
+    this.stats = new SpecDecodeStats(speculation.maxDraftTokens);
+    this.events = new EventQueue(() => this.abort());
+  }
+
+  /** Tokens in the KV cache, at most. */
+  get numCachedTokens(): number {
+    return this.isStarted ? this.promptTokenIds.length + this.tokenIds.length : 0;
+  }
+
+  start(): void {
+    const { request, speculation, promptTokenIds } = this;
+    this.dependencies.send({
+      type: 'request-add',
+      id: this.id,
+      job: {
+        kind: 'generate',
+        promptTokenIds,
+        maxTokens: request.maxTokens,
+        sampling: request.sampling,
+        ignoreEos: request.ignoreEos,
+        numTopLogprobs: request.logprobs ?? null,
+        promptLogprobs: request.echo && request.logprobs !== undefined,
+        maxDraftTokens: speculation.maxDraftTokens,
+        adaptive: speculation.adaptive,
+      },
+    });
+  }
+
+  /** Ends the request unless it has ended; the worker stops within one round. */
+  abort(): void {
+    if (this.isDone) return;
+    this.dependencies.send({ type: 'request-abort', id: this.id });
+    this.conclude('abort', this.report(null));
+    this.events.end();
+  }
+
+  fail(error: ForetokenError): void {
+    if (this.isDone) return;
+    this.conclude('error', this.report(null));
+    this.events.fail(error);
+  }
+
+  receive(message: RequestMessage): void {
+    if (this.isDone) return;
+    // A round that was under way when a stop string was found still reports.
+    if (this.finished !== null && message.type === 'tokens-decided') return;
+    switch (message.type) {
+      case 'request-started':
+        if (!this.isStarted) this.seconds.queue = this.elapsedSeconds();
+        this.isStarted = true;
+        return;
+      case 'prompt-scored':
+        if (message.firstIndex === 1) this.promptTokens.push({ ...this.promptToken(0), logprob: null });
+        for (const token of message.tokens) this.promptTokens.push(this.generatedToken(token));
+        return;
+      case 'request-prefilled':
+        this.seconds.prefill = message.prefillSeconds;
+        this.seconds.firstToken = this.elapsedSeconds();
+        if (this.request.echo) this.emitPrompt();
+        this.emitTokens([message.token], message.finish);
+        return;
+      case 'tokens-decided':
+        this.addRound(message);
+        this.emitTokens(message.tokens, message.finish);
+        return;
+      case 'request-replayed':
+        this.finish({
+          method: 'measured',
+          seconds: message.plainSeconds,
+          identical: message.tokenIds.every((tokenId, index) => tokenId === this.tokenIds[index]),
+        });
+        return;
+      case 'request-failed':
+        this.fail(new ForetokenError('internal_error', message.message));
+    }
+  }
+
+  private addRound(message: Extract<WorkerMessage, { type: 'tokens-decided' }>): void {
+    const { round } = message;
+    this.stats.addRound(round.numDraftTokens, round.numAcceptedDraftTokens);
+    this.seconds.decode += message.decodeSeconds;
+    this.seconds.draft += round.draftSeconds;
+    this.seconds.verify += round.verifySeconds;
+    this.seconds.sample += round.sampleSeconds;
+    this.baselineSeconds += message.baselineSeconds;
+    this.dependencies.observer.roundFinished(round);
+  }
+
+  private emitPrompt(): void {
+    const { prompt } = this.request;
+    const text = typeof prompt === 'string' ? prompt : this.dependencies.tokenizer.decode(prompt);
+    const tokens =
+      this.promptTokens.length > 0 ? this.promptTokens : this.promptTokenIds.map((_, index) => this.promptToken(index));
+    this.events.push({ type: 'prompt-evaluated', text, tokens });
+  }
+
+  /** Tokens behind a completed stop string are dropped: they are no part of the answer. */
+  private emitTokens(decided: readonly DecidedToken[], workerFinish: FinishReason | null): void {
+    const tokens: GeneratedToken[] = [];
+    let text = '';
+    let isStopped = false;
+    for (const token of decided) {
+      const step = this.output.push(token.tokenId);
+      this.tokenIds.push(token.tokenId);
+      tokens.push(this.generatedToken(token));
+      text += step.text;
+      isStopped = step.isStopped;
+      if (isStopped) break;
+    }
+    if (workerFinish !== null && !isStopped) {
+      const rest = this.output.flush();
+      text += rest.text;
+      isStopped = rest.isStopped;
+    }
+    this.events.push({ type: 'tokens-generated', text, tokens });
+    if (isStopped && workerFinish === null) this.dependencies.send({ type: 'request-abort', id: this.id });
+    const finish = isStopped ? 'stop' : workerFinish;
+    if (finish !== null) this.complete(finish);
+  }
+
+  /** The text is complete. */
+  private complete(reason: FinishReason): void {
+    this.finished = reason;
+    if (!this.speculation.measureBaseline || this.tokenIds.length < 2) {
+      this.finish(this.tokenIds.length < 2 ? null : { method: 'calibrated', seconds: this.baselineSeconds });
+      return;
+    }
+    this.dependencies.send({
+      type: 'request-add',
+      id: this.id,
+      job: {
+        kind: 'replay',
+        promptTokenIds: this.promptTokenIds,
+        numTokens: this.tokenIds.length,
+        sampling: this.request.sampling,
+      },
+    });
+  }
+
+  private finish(baseline: Baseline | null): void {
+    const reason = this.finished!;
+    const report = this.report(baseline);
+    this.conclude(reason, report);
+    this.events.push({ type: 'generation-finished', reason, report });
+    this.events.end();
+  }
+
+  private conclude(outcome: FinishReason | 'abort' | 'error', report: GenerationReport): void {
+    this.isDone = true;
+    this.dependencies.observer.requestFinished(outcome, report);
+    this.dependencies.done();
+  }
+
+  private report(baseline: Baseline | null): GenerationReport {
+    const { seconds } = this;
+    return {
+      numPromptTokens: this.promptTokenIds.length,
+      numCachedTokens: 0,
+      numCompletionTokens: this.tokenIds.length,
+      speculation: this.stats.counters(),
+      timings: {
+        queueSeconds: this.isStarted ? seconds.queue : this.elapsedSeconds(),
+        prefillSeconds: seconds.prefill,
+        timeToFirstTokenSeconds: seconds.firstToken,
+        decodeSeconds: seconds.decode,
+        draftSeconds: seconds.draft,
+        verifySeconds: seconds.verify,
+        sampleSeconds: seconds.sample,
+        totalSeconds: this.elapsedSeconds(),
+      },
+      baseline,
+    };
+  }
+
+  private promptToken(index: number): GeneratedToken {
+    const tokenId = this.promptTokenIds[index]!;
+    return { tokenId, text: this.dependencies.tokenizer.tokenText(tokenId), source: 'target' };
+  }
+
+  private generatedToken(token: DecidedToken): GeneratedToken {
+    const { tokenizer } = this.dependencies;
+    const { tokenId, isDraft, logprob, top } = token;
+    const base = { tokenId, text: tokenizer.tokenText(tokenId), source: isDraft ? 'draft' : 'target' } as const;
+    if (logprob === undefined || top === undefined) return base;
+    const topLogprobs = top.map((ranked) => ({ ...ranked, text: tokenizer.tokenText(ranked.tokenId) }));
+    return { ...base, logprob, topLogprobs };
+  }
+
+  private elapsedSeconds(): number {
+    return (performance.now() - this.admittedAt) / 1000;
+  }
+}

@@ -1,0 +1,34 @@
+/** A model folder, opened: target, MTP module and the caches of their sequences. */
+import { readManifest, type ModelManifest } from '../model/manifest.ts';
+import { OnnxKvCachePool } from '../model/onnx-kv-cache.ts';
+import { loadMtpModule } from '../model/onnx-mtp-module.ts';
+import { loadTargetModel } from '../model/onnx-target-model.ts';
+import type { KvCachePool, MtpModule, TargetModel } from '../model/target-model.ts';
+
+/** Tokens of a prefill chunk: long enough to be efficient, short enough that others' turns come soon. */
+const MAX_WIDTH = 64;
+/**
+ * The MTP module is small: on one thread it is about as fast as on several, and has no idle threads that could take
+ * the target's cores.
+ */
+const NUM_MTP_THREADS = 1;
+
+export interface LoadedModel {
+  readonly manifest: ModelManifest;
+  readonly target: TargetModel;
+  readonly targetCaches: KvCachePool;
+  readonly mtp: MtpModule | null;
+  readonly mtpCaches: KvCachePool | null;
+}
+
+/** Throws ForetokenError `invalid_model`. */
+export async function loadModel(modelFolder: string, numThreads: number): Promise<LoadedModel> {
+  const manifest = await readManifest(modelFolder);
+  return {
+    manifest,
+    target: await loadTargetModel(manifest, MAX_WIDTH, { numThreads }),
+    targetCaches: new OnnxKvCachePool(manifest.target, manifest.contextLength),
+    mtp: await loadMtpModule(manifest, MAX_WIDTH, { numThreads: Math.min(numThreads, NUM_MTP_THREADS) }),
+    mtpCaches: manifest.mtp === null ? null : new OnnxKvCachePool(manifest.mtp, manifest.contextLength),
+  };
+}

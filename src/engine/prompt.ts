@@ -1,0 +1,77 @@
+/** Checks a request against the model and turns its prompt into token ids. Knows nothing of queues. */
+import { ForetokenError } from '../errors.ts';
+import type { FimTokenIds } from '../model/manifest.ts';
+import type { TextTokenizer } from '../tokenizer/tokenizer.ts';
+import type { GenerationRequest, ModelDescription, SpeculationSettings } from './generation.ts';
+
+const END_OF_TEXT = '<|endoftext|>';
+
+/** Throws ForetokenError naming the field. */
+export function checkRequest(request: GenerationRequest, model: ModelDescription): void {
+  if (typeof request.prompt !== 'string') checkTokenIds(request.prompt, 'prompt', model.vocabSize);
+  checkTokenIds([...request.sampling.logitBias.keys()], 'logit_bias', model.vocabSize);
+  if (request.suffix !== undefined && !model.supportsSuffix)
+    throw new ForetokenError('suffix_not_supported', `model '${model.id}' was not trained to fill in the middle`, 'suffix');
+  if (request.suffix !== undefined && typeof request.prompt !== 'string')
+    throw new ForetokenError('invalid_request', "expected 'prompt' to be a string where 'suffix' is given", 'prompt');
+  const drafts = request.speculation?.maxDraftTokens ?? 0;
+  if (drafts > model.maxSpecTokens) {
+    throw new ForetokenError(
+      'invalid_request',
+      `expected 'speculation.num_draft_tokens' to be at most ${model.maxSpecTokens}, got ${drafts}`,
+      'speculation.num_draft_tokens',
+    );
+  }
+}
+
+function checkTokenIds(tokenIds: readonly number[], field: string, vocabSize: number): void {
+  const index = tokenIds.findIndex((tokenId) => !Number.isInteger(tokenId) || tokenId < 0 || tokenId >= vocabSize);
+  if (index === -1) return;
+  throw new ForetokenError(
+    'invalid_request',
+    `expected token ids from 0 to ${vocabSize - 1} in '${field}', got ${tokenIds[index]} at index ${index}`,
+    field,
+  );
+}
+
+/**
+ * The prompt's ids, with the suffix in prefix-suffix-middle order. An empty prompt is the beginning of a text, as in
+ * OpenAI's API. Throws `context_length_exceeded` where the completion would not fit.
+ */
+export function encodePrompt(
+  request: GenerationRequest,
+  model: ModelDescription,
+  tokenizer: TextTokenizer,
+  fim: FimTokenIds | null,
+): readonly number[] {
+  const promptTokenIds = promptIds(request, tokenizer, fim);
+  const numTotal = promptTokenIds.length + request.maxTokens;
+  if (numTotal > model.maxModelLength) {
+    throw new ForetokenError(
+      'context_length_exceeded',
+      `This model's maximum context length is ${model.maxModelLength} tokens. However, you requested ${numTotal} tokens ` +
+        `(${promptTokenIds.length} in the prompt, ${request.maxTokens} in the completion).`,
+      promptTokenIds.length >= model.maxModelLength ? 'prompt' : 'max_tokens',
+    );
+  }
+  return promptTokenIds;
+}
+
+function promptIds(request: GenerationRequest, tokenizer: TextTokenizer, fim: FimTokenIds | null): readonly number[] {
+  const { prompt, suffix } = request;
+  if (typeof prompt !== 'string') return prompt.length > 0 ? prompt : tokenizer.encode(END_OF_TEXT);
+  if (suffix !== undefined && fim !== null)
+    return [fim.prefix, ...tokenizer.encode(prompt), fim.suffix, ...tokenizer.encode(suffix), fim.middle];
+  return tokenizer.encode(prompt === '' ? END_OF_TEXT : prompt);
+}
+
+/** The request's own settings, or the server's; a model without an MTP module never drafts. */
+export function resolveSpeculation(
+  request: GenerationRequest,
+  model: ModelDescription,
+  server: { readonly speculation: 'auto' | 'off'; readonly numDraftTokens?: number },
+): SpeculationSettings {
+  const serverDrafts = server.speculation === 'off' ? 0 : (server.numDraftTokens ?? model.numSpecTokens);
+  const wanted = request.speculation ?? { maxDraftTokens: serverDrafts, adaptive: true, measureBaseline: false };
+  return { ...wanted, maxDraftTokens: Math.min(wanted.maxDraftTokens, model.maxSpecTokens) };
+}

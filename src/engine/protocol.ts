@@ -1,0 +1,103 @@
+/** The messages between the main thread and the engine worker. Token ids cross this line, tensors never do. */
+import type { SamplingParams } from '../decoding/sampling-params.ts';
+import type { RankedToken } from '../decoding/logprobs.ts';
+import type { ErrorCode } from '../errors.ts';
+import type { FimTokenIds } from '../model/manifest.ts';
+import type { FinishReason, ModelDescription, RoundStats } from './generation.ts';
+
+export interface WorkerOptions {
+  readonly modelFolder: string;
+  /** Threads of a forward; 0 chooses. */
+  readonly numThreads: number;
+  /** Sequences that take turns. */
+  readonly maxNumSeqs: number;
+}
+
+/** Generate a continuation. */
+export interface GenerateJob {
+  readonly kind: 'generate';
+  readonly promptTokenIds: readonly number[];
+  readonly maxTokens: number;
+  readonly sampling: SamplingParams;
+  readonly ignoreEos: boolean;
+  /** Alternatives to report per token; null for no log probabilities at all. */
+  readonly numTopLogprobs: number | null;
+  /** Whether the prompt's own tokens get log probabilities too. */
+  readonly promptLogprobs: boolean;
+  readonly maxDraftTokens: number;
+  readonly adaptive: boolean;
+}
+
+/** Decode the same tokens again without speculation: once as served, for the ids, once plainly, for the time. */
+export interface ReplayJob {
+  readonly kind: 'replay';
+  readonly promptTokenIds: readonly number[];
+  readonly numTokens: number;
+  readonly sampling: SamplingParams;
+}
+
+export type Job = GenerateJob | ReplayJob;
+
+export type MainMessage =
+  | { readonly type: 'request-add'; readonly id: number; readonly job: Job }
+  | { readonly type: 'request-abort'; readonly id: number }
+  | { readonly type: 'engine-close' };
+
+export interface DecidedToken {
+  readonly tokenId: number;
+  readonly isDraft: boolean;
+  readonly logprob?: number;
+  readonly top?: readonly RankedToken[];
+}
+
+export type WorkerMessage =
+  | {
+      readonly type: 'model-loaded';
+      readonly model: ModelDescription;
+      readonly fim: FimTokenIds | null;
+      readonly loadSeconds: number;
+    }
+  | { readonly type: 'engine-ready'; readonly calibration: CalibrationSummary }
+  /** The request left the queue. */
+  | { readonly type: 'request-started'; readonly id: number }
+  /** Log probabilities of prompt tokens; `firstIndex` is the prompt index of the first of them, at least 1. */
+  | {
+      readonly type: 'prompt-scored';
+      readonly id: number;
+      readonly firstIndex: number;
+      readonly tokens: readonly DecidedToken[];
+    }
+  /** The prompt is cached and the first token decided. */
+  | {
+      readonly type: 'request-prefilled';
+      readonly id: number;
+      readonly token: DecidedToken;
+      readonly prefillSeconds: number;
+      readonly finish: FinishReason | null;
+    }
+  | {
+      readonly type: 'tokens-decided';
+      readonly id: number;
+      readonly tokens: readonly DecidedToken[];
+      readonly round: RoundStats;
+      /** Everything this round cost, tensors and messages included. */
+      readonly decodeSeconds: number;
+      /** What plain decoding would have taken for these tokens. */
+      readonly baselineSeconds: number;
+      readonly finish: FinishReason | null;
+    }
+  | {
+      readonly type: 'request-replayed';
+      readonly id: number;
+      readonly tokenIds: readonly number[];
+      readonly plainSeconds: number;
+    }
+  | { readonly type: 'request-failed'; readonly id: number; readonly message: string }
+  /** The engine cannot go on; the worker ends. */
+  | { readonly type: 'engine-failed'; readonly code: ErrorCode; readonly message: string; readonly param: string | null };
+
+export interface CalibrationSummary {
+  readonly seconds: number;
+  /** Milliseconds of a plain step by context length. */
+  readonly plainMsByLength: Readonly<Record<number, number>>;
+}

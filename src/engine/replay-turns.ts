@@ -1,0 +1,42 @@
+/**
+ * One replay job: the request again without speculation. First as it is served, which must give the same ids; then
+ * with plain steps, whose time is the measured baseline.
+ */
+import { plainStep } from '../decoding/autoregressive.ts';
+import type { DecodingState } from '../decoding/decoding-state.ts';
+import { prefill } from '../decoding/prefill.ts';
+import { Sampler } from '../decoding/sampler.ts';
+import { decodeRound } from '../decoding/speculative.ts';
+import type { ReplayJob } from './protocol.ts';
+import type { Turns } from './scheduler.ts';
+import type { WorkerContext } from './worker-context.ts';
+
+export async function* replayTurns(id: number, job: ReplayJob, context: WorkerContext): Turns {
+  const { target, targetCaches } = context.model;
+  const cache = targetCaches.take();
+  try {
+    const newSampler = (): Sampler => new Sampler(job.sampling, job.promptTokenIds, target.vocabSize);
+    const state: DecodingState = { target, cache, sampler: newSampler(), drafter: null, nextTokenId: -1 };
+    for await (const _chunk of prefill(state, job.promptTokenIds)) yield;
+    const first = state.nextTokenId;
+    const tokenIds = [first];
+    while (tokenIds.length < job.numTokens) {
+      tokenIds.push(...(await decodeRound(state, 0)).tokenIds);
+      yield;
+    }
+    cache.rewindTo(job.promptTokenIds.length);
+    const sampler = newSampler();
+    sampler.push(first);
+    let plainSeconds = 0;
+    let latest = first;
+    for (let count = 1; count < job.numTokens; count += 1) {
+      const step = await plainStep(target, cache, sampler, latest);
+      latest = step.tokenId;
+      plainSeconds += step.seconds;
+      yield;
+    }
+    context.post({ type: 'request-replayed', id, tokenIds, plainSeconds });
+  } finally {
+    targetCaches.giveBack(cache);
+  }
+}

@@ -1,0 +1,15 @@
+/** What all requests of the worker share. */
+import type { AcceptanceEstimate } from '../decoding/draft-length.ts';
+import type { StepCosts } from '../decoding/step-costs.ts';
+import type { LoadedModel } from './loaded-model.ts';
+import type { WorkerMessage } from './protocol.ts';
+
+export interface WorkerContext {
+  readonly model: LoadedModel;
+  readonly costs: StepCosts;
+  /** Acceptance over all requests: what a new one begins with. */
+  readonly acceptance: AcceptanceEstimate;
+  readonly post: (message: WorkerMessage) => void;
+  /** Rounds since the plain step was last measured. */
+  numRoundsSincePlainStep: number;
+}

@@ -1,0 +1,97 @@
+/**
+ * The engine's thread: `session.run` blocks whoever calls it, so the model lives here and the main thread stays free.
+ * Knows nothing of text or HTTP.
+ */
+import { availableParallelism } from 'node:os';
+import { parentPort, workerData } from 'node:worker_threads';
+import { AcceptanceEstimate } from '../decoding/draft-length.ts';
+import { StepCosts } from '../decoding/step-costs.ts';
+import { ForetokenError } from '../errors.ts';
+import type { ModelManifest } from '../model/manifest.ts';
+import { calibrate } from './calibration.ts';
+import { generateTurns } from './generate-turns.ts';
+import type { ModelDescription } from './generation.ts';
+import { loadModel, type LoadedModel } from './loaded-model.ts';
+import type { MainMessage, WorkerMessage, WorkerOptions } from './protocol.ts';
+import { replayTurns } from './replay-turns.ts';
+import { Scheduler } from './scheduler.ts';
+import type { WorkerContext } from './worker-context.ts';
+
+/** More threads than this only wait for each other on models of the size that runs on a CPU. */
+const MAX_AUTO_THREADS = 8;
+
+function describe(manifest: ModelManifest): ModelDescription {
+  return {
+    id: manifest.id,
+    created: manifest.created,
+    vocabSize: manifest.vocabSize,
+    maxModelLength: manifest.contextLength,
+    supportsSuffix: manifest.fim !== null,
+    hasChatTemplate: manifest.hasChatTemplate,
+    numSpecTokens: manifest.numSpecTokens,
+    maxSpecTokens: manifest.maxSpecTokens,
+  };
+}
+
+async function start(
+  options: WorkerOptions,
+  post: (message: WorkerMessage) => void,
+): Promise<{ readonly model: LoadedModel; readonly context: WorkerContext }> {
+  const loadStart = performance.now();
+  const numThreads = options.numThreads || Math.min(availableParallelism(), MAX_AUTO_THREADS);
+  const model = await loadModel(options.modelFolder, numThreads);
+  const loadSeconds = (performance.now() - loadStart) / 1000;
+  post({ type: 'model-loaded', model: describe(model.manifest), fim: model.manifest.fim, loadSeconds });
+  const calibrationStart = performance.now();
+  const measured = await calibrate(model);
+  const plainMsByLength = Object.fromEntries(
+    measured.lengths.map((length, index) => [length, measured.plainSeconds[index]! * 1000]),
+  );
+  const seconds = (performance.now() - calibrationStart) / 1000;
+  post({ type: 'engine-ready', calibration: { seconds, plainMsByLength } });
+  const context: WorkerContext = {
+    model,
+    costs: new StepCosts(measured),
+    acceptance: AcceptanceEstimate.prior(model.manifest.maxSpecTokens),
+    post,
+    numRoundsSincePlainStep: 0,
+  };
+  return { model, context };
+}
+
+async function main(): Promise<void> {
+  const port = parentPort;
+  if (port === null) throw new Error('expected to run as a worker thread');
+  const options = workerData as WorkerOptions;
+  const post = (message: WorkerMessage): void => port.postMessage(message);
+  const scheduler = new Scheduler(options.maxNumSeqs, {
+    started: (id) => post({ type: 'request-started', id }),
+    failed: (id, error) => post({ type: 'request-failed', id, message: String((error as Error).stack ?? error) }),
+  });
+  try {
+    const { model, context } = await start(options, post);
+    port.on('message', (message: MainMessage) => {
+      if (message.type === 'engine-close') return scheduler.close();
+      if (message.type === 'request-abort') return scheduler.abort(message.id);
+      const { id, job } = message;
+      scheduler.add(id, () =>
+        job.kind === 'generate' ? generateTurns(id, job, context) : replayTurns(id, job, context),
+      );
+    });
+    await scheduler.run();
+    await model.target.close();
+    await model.mtp?.close();
+  } catch (error) {
+    const known = error instanceof ForetokenError ? error : null;
+    post({
+      type: 'engine-failed',
+      code: known?.code ?? 'engine_failed',
+      message: known?.message ?? String((error as Error).stack ?? error),
+      param: known?.param ?? null,
+    });
+  } finally {
+    port.close();
+  }
+}
+
+await main();

@@ -1,0 +1,33 @@
+/** Every way a request or a start can be refused, by a stable code. */
+export type ErrorCode =
+  // the request
+  | 'invalid_request'
+  | 'context_length_exceeded'
+  | 'model_not_found'
+  | 'route_not_found'
+  | 'response_not_found'
+  | 'chat_template_missing'
+  | 'suffix_not_supported'
+  | 'body_too_large'
+  // the server
+  | 'queue_full'
+  | 'model_loading'
+  | 'server_draining'
+  | 'engine_failed'
+  | 'internal_error'
+  // the start
+  | 'invalid_setting'
+  | 'invalid_model';
+
+/** A refusal that says what was expected and what came. `param` names the offending field, flag or file. */
+export class ForetokenError extends Error {
+  readonly code: ErrorCode;
+  readonly param: string | null;
+
+  constructor(code: ErrorCode, message: string, param: string | null = null, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'ForetokenError';
+    this.code = code;
+    this.param = param;
+  }
+}

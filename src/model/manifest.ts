@@ -1,0 +1,158 @@
+/**
+ * Reads and checks a model folder's genai_config.json: onnxruntime-genai's layout, with our `foretoken` section.
+ * Knows nothing of sessions.
+ */
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { readFile, stat } from 'node:fs/promises';
+import { basename, join, resolve } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import Type, { type Static } from 'typebox';
+import { Errors } from 'typebox/value';
+import { ForetokenError } from '../errors.ts';
+
+const Count = Type.Integer({ minimum: 1 });
+const TokenId = Type.Integer({ minimum: 0 });
+
+const GraphInputs = Type.Object({
+  input_ids: Type.String(),
+  attention_mask: Type.String(),
+  past_key_names: Type.String(),
+  past_value_names: Type.String(),
+});
+
+const GraphOutputs = Type.Object({
+  logits: Type.String(),
+  hidden_states: Type.String(),
+  present_key_names: Type.String(),
+  present_value_names: Type.String(),
+});
+
+const Graph = Type.Object({
+  filename: Type.String(),
+  num_hidden_layers: Count,
+  num_key_value_heads: Count,
+  head_size: Count,
+  inputs: GraphInputs,
+  outputs: GraphOutputs,
+});
+
+const Config = Type.Object({
+  model: Type.Object({
+    vocab_size: Count,
+    context_length: Type.Integer({ minimum: 16 }),
+    eos_token_id: Type.Union([TokenId, Type.Array(TokenId)]),
+    decoder: Type.Intersect([Graph, Type.Object({ hidden_size: Count })]),
+    mtp: Type.Optional(
+      Type.Intersect([Graph, Type.Object({ inputs: Type.Object({ hidden_states: Type.String() }) })]),
+    ),
+  }),
+  foretoken: Type.Optional(
+    Type.Object({
+      format_version: Type.Literal(1),
+      num_spec_tokens: Type.Optional(Count),
+      max_spec_tokens: Type.Optional(Count),
+      fim: Type.Optional(Type.Object({ prefix: TokenId, suffix: TokenId, middle: TokenId })),
+      sha256: Type.Optional(Type.Record(Type.String(), Type.String())),
+    }),
+  ),
+});
+
+export type GraphConfig = Static<typeof Graph>;
+export type FimTokenIds = { readonly prefix: number; readonly suffix: number; readonly middle: number };
+
+const DEFAULT_SPEC_TOKENS = 3;
+const MAX_SPEC_TOKENS = 8;
+
+/** A checked model folder. Paths are absolute. */
+export interface ModelManifest {
+  readonly folder: string;
+  readonly id: string;
+  /** Unix seconds of the configuration file. */
+  readonly created: number;
+  readonly vocabSize: number;
+  readonly hiddenSize: number;
+  readonly contextLength: number;
+  readonly eosTokenIds: readonly number[];
+  readonly target: GraphConfig;
+  /** Absent: the model cannot draft, and decodes without speculation. */
+  readonly mtp: (GraphConfig & { readonly inputs: { readonly hidden_states: string } }) | null;
+  readonly numSpecTokens: number;
+  readonly maxSpecTokens: number;
+  readonly fim: FimTokenIds | null;
+  readonly hasChatTemplate: boolean;
+}
+
+/** Throws ForetokenError `invalid_model` naming the file, what was expected and what was found. */
+export async function readManifest(modelFolder: string): Promise<ModelManifest> {
+  const folder = resolve(modelFolder);
+  const path = join(folder, 'genai_config.json');
+  const config = parseConfig(await readText(path), path);
+  const { model, foretoken } = config;
+  await checkHashes(folder, foretoken?.sha256 ?? {});
+  const eos = model.eos_token_id;
+  const hasMtp = model.mtp !== undefined;
+  const maxSpecTokens = hasMtp ? (foretoken?.max_spec_tokens ?? MAX_SPEC_TOKENS) : 0;
+  return {
+    folder,
+    id: basename(folder),
+    created: Math.floor((await stat(path)).mtimeMs / 1000),
+    vocabSize: model.vocab_size,
+    hiddenSize: model.decoder.hidden_size,
+    contextLength: model.context_length,
+    eosTokenIds: Array.isArray(eos) ? eos : [eos],
+    target: model.decoder,
+    mtp: model.mtp ?? null,
+    numSpecTokens: Math.min(maxSpecTokens, foretoken?.num_spec_tokens ?? DEFAULT_SPEC_TOKENS),
+    maxSpecTokens,
+    fim: foretoken?.fim ?? null,
+    hasChatTemplate: await exists(join(folder, 'chat_template.jinja')),
+  };
+}
+
+function parseConfig(text: string, path: string): Static<typeof Config> {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (err) {
+    throw new ForetokenError('invalid_model', `${path}: expected JSON: ${(err as Error).message}`, path);
+  }
+  const [first] = Errors(Config, value);
+  if (first !== undefined) {
+    throw new ForetokenError('invalid_model', `${path}: ${first.instancePath || 'the file'} ${first.message}`, path);
+  }
+  return value as Static<typeof Config>;
+}
+
+async function readText(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (err) {
+    const reason = (err as NodeJS.ErrnoException).code ?? String(err);
+    throw new ForetokenError('invalid_model', `expected a model folder with ${path}, could not read it: ${reason}`, path);
+  }
+}
+
+async function checkHashes(folder: string, expectedHashes: Readonly<Record<string, string>>): Promise<void> {
+  for (const [file, expected] of Object.entries(expectedHashes)) {
+    const path = join(folder, file);
+    const hash = createHash('sha256');
+    try {
+      await pipeline(createReadStream(path), hash);
+    } catch (err) {
+      const reason = (err as NodeJS.ErrnoException).code ?? String(err);
+      throw new ForetokenError('invalid_model', `${path}: named in genai_config.json, could not be read: ${reason}`, path);
+    }
+    const found = hash.digest('hex');
+    if (found !== expected) {
+      throw new ForetokenError('invalid_model', `${path}: expected sha256 ${expected}, found ${found}`, path);
+    }
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return await stat(path).then(
+    () => true,
+    () => false,
+  );
+}

@@ -1,0 +1,88 @@
+/** The MTP module on ONNX Runtime. Its graph gives the logits of the last position only: the output head is dear. */
+import * as ort from 'onnxruntime-node';
+import { join } from 'node:path';
+import { ForetokenError } from '../errors.ts';
+import type { ModelManifest } from './manifest.ts';
+import { expectedInputs, expectedOutputs, OnnxGraph } from './onnx-graph.ts';
+import type { OnnxKvCache } from './onnx-kv-cache.ts';
+import { checkTensors, openSession, type SessionSettings } from './session.ts';
+import type { KvCache, MtpModule, MtpOutput } from './target-model.ts';
+
+type MtpConfig = NonNullable<ModelManifest['mtp']>;
+
+export class OnnxMtpModule implements MtpModule {
+  readonly maxWidth: number;
+  private readonly graph: OnnxGraph;
+  private readonly hiddenInput: string;
+  private readonly hiddenSize: number;
+  private readonly inputStates: Float32Array; // [maxWidth, hiddenSize]
+  private readonly buffers: {
+    readonly views: MtpOutput;
+    readonly hiddenTensor: ort.Tensor;
+    readonly fetches: Record<string, ort.Tensor>;
+  }[] = [];
+
+  constructor(graph: OnnxGraph, config: MtpConfig, vocabSize: number, hiddenSize: number, maxWidth: number) {
+    this.graph = graph;
+    this.hiddenInput = config.inputs.hidden_states;
+    this.hiddenSize = hiddenSize;
+    this.maxWidth = maxWidth;
+    this.inputStates = new Float32Array(maxWidth * hiddenSize);
+    const logits = new Float32Array(vocabSize);
+    const outputStates = new Float32Array(maxWidth * hiddenSize);
+    for (let width = 0; width <= maxWidth; width += 1) {
+      const shape = [1, width, hiddenSize];
+      const hiddenStates = outputStates.subarray(0, width * hiddenSize);
+      this.buffers.push({
+        views: { logits, hiddenStates },
+        hiddenTensor: new ort.Tensor('float32', this.inputStates.subarray(0, width * hiddenSize), shape),
+        fetches: {
+          [config.outputs.logits]: new ort.Tensor('float32', logits, [1, 1, vocabSize]),
+          [config.outputs.hidden_states]: new ort.Tensor('float32', hiddenStates, shape),
+        },
+      });
+    }
+  }
+
+  async forward(cache: KvCache, tokenIds: readonly number[], hiddenStates: Float32Array): Promise<MtpOutput> {
+    const width = tokenIds.length;
+    if (hiddenStates.length !== width * this.hiddenSize)
+      throw new Error(`expected ${width} hidden states of ${this.hiddenSize}, got ${hiddenStates.length} numbers`);
+    const { views, hiddenTensor, fetches } = this.buffers[width]!;
+    this.inputStates.set(hiddenStates);
+    await this.graph.run(cache as OnnxKvCache, tokenIds, { [this.hiddenInput]: hiddenTensor }, fetches);
+    return views;
+  }
+
+  async close(): Promise<void> {
+    await this.graph.close();
+  }
+}
+
+/** Opens and checks the MTP module's graph; null for a model without one. */
+export async function loadMtpModule(
+  manifest: ModelManifest,
+  maxWidth: number,
+  settings: SessionSettings,
+): Promise<OnnxMtpModule | null> {
+  const config = manifest.mtp;
+  if (config === null) return null;
+  const { vocabSize, hiddenSize } = manifest;
+  const path = join(manifest.folder, config.filename);
+  const session = await openSession(path, settings);
+  checkTensors(path, 'input', session.inputMetadata, [
+    ...expectedInputs(config),
+    { name: config.inputs.hidden_states, type: 'float32', shape: [null, null, hiddenSize] },
+  ]);
+  checkTensors(path, 'output', session.outputMetadata, expectedOutputs(config, vocabSize, hiddenSize));
+  const logits = session.outputMetadata.find((tensor) => tensor.name === config.outputs.logits);
+  if (logits?.isTensor && logits.shape[1] !== 1) {
+    throw new ForetokenError(
+      'invalid_model',
+      `${path}: expected '${logits.name}' to be of the last position only, [1, 1, ${vocabSize}], found [${logits.shape.join(', ')}]`,
+      path,
+    );
+  }
+  const graph = new OnnxGraph(session, config, maxWidth, manifest.contextLength);
+  return new OnnxMtpModule(graph, config, vocabSize, hiddenSize, maxWidth);
+}

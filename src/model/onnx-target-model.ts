@@ -1,0 +1,66 @@
+/** The target model on ONNX Runtime. Its outputs are views into buffers that the next forward overwrites. */
+import * as ort from 'onnxruntime-node';
+import { join } from 'node:path';
+import type { ModelManifest } from './manifest.ts';
+import { expectedInputs, expectedOutputs, OnnxGraph } from './onnx-graph.ts';
+import type { OnnxKvCache } from './onnx-kv-cache.ts';
+import { checkTensors, openSession, type SessionSettings } from './session.ts';
+import type { KvCache, TargetModel, TargetOutput } from './target-model.ts';
+
+export class OnnxTargetModel implements TargetModel {
+  readonly vocabSize: number;
+  readonly hiddenSize: number;
+  readonly maxWidth: number;
+  private readonly graph: OnnxGraph;
+  private readonly outputs: { readonly views: TargetOutput; readonly fetches: Record<string, ort.Tensor> }[] = [];
+
+  constructor(graph: OnnxGraph, manifest: ModelManifest, maxWidth: number) {
+    this.graph = graph;
+    this.vocabSize = manifest.vocabSize;
+    this.hiddenSize = manifest.hiddenSize;
+    this.maxWidth = maxWidth;
+    const logits = new Float32Array(maxWidth * this.vocabSize);
+    const hiddenStates = new Float32Array(maxWidth * this.hiddenSize);
+    const names = manifest.target.outputs;
+    for (let width = 0; width <= maxWidth; width += 1) {
+      const views = {
+        logits: logits.subarray(0, width * this.vocabSize),
+        hiddenStates: hiddenStates.subarray(0, width * this.hiddenSize),
+      };
+      const fetches = {
+        [names.logits]: new ort.Tensor('float32', views.logits, [1, width, this.vocabSize]),
+        [names.hidden_states]: new ort.Tensor('float32', views.hiddenStates, [1, width, this.hiddenSize]),
+      };
+      this.outputs.push({ views, fetches });
+    }
+  }
+
+  async forward(cache: KvCache, tokenIds: readonly number[]): Promise<TargetOutput> {
+    const { views, fetches } = this.outputs[tokenIds.length]!;
+    await this.graph.run(cache as OnnxKvCache, tokenIds, {}, fetches);
+    return views;
+  }
+
+  async close(): Promise<void> {
+    await this.graph.close();
+  }
+}
+
+/** Opens and checks the target's graph. `maxWidth` bounds the tokens of one forward. */
+export async function loadTargetModel(
+  manifest: ModelManifest,
+  maxWidth: number,
+  settings: SessionSettings,
+): Promise<OnnxTargetModel> {
+  const config = manifest.target;
+  const path = join(manifest.folder, config.filename);
+  const session = await openSession(path, settings);
+  checkTensors(path, 'input', session.inputMetadata, expectedInputs(config));
+  checkTensors(
+    path,
+    'output',
+    session.outputMetadata,
+    expectedOutputs(config, manifest.vocabSize, manifest.hiddenSize),
+  );
+  return new OnnxTargetModel(new OnnxGraph(session, config, maxWidth, manifest.contextLength), manifest, maxWidth);
+}

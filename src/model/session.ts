@@ -1,0 +1,72 @@
+/** Opens ONNX graphs and checks that they are what the manifest says. Knows nothing of sequences. */
+import * as ort from 'onnxruntime-node';
+import { ForetokenError } from '../errors.ts';
+
+export interface SessionSettings {
+  readonly numThreads: number;
+}
+
+/**
+ * Threads spin only while a run is under way (`force_spinning_stop`): two sessions whose idle threads spin take each
+ * other's cores.
+ */
+export async function openSession(path: string, settings: SessionSettings): Promise<ort.InferenceSession> {
+  try {
+    return await ort.InferenceSession.create(path, {
+      executionProviders: ['cpu'],
+      intraOpNumThreads: settings.numThreads,
+      interOpNumThreads: 1,
+      executionMode: 'sequential',
+      graphOptimizationLevel: 'all',
+      extra: { session: { force_spinning_stop: '1' } },
+    });
+  } catch (err) {
+    throw new ForetokenError('invalid_model', `${path}: ONNX Runtime cannot load it: ${(err as Error).message}`, path);
+  }
+}
+
+export interface ExpectedTensor {
+  readonly name: string;
+  readonly type: string;
+  /** Numbers must match where the graph fixes a size; null stands for any. */
+  readonly shape: readonly (number | null)[];
+}
+
+/** Throws ForetokenError `invalid_model` with the tensor's name, what was expected and what the graph has. */
+export function checkTensors(
+  path: string,
+  kind: 'input' | 'output',
+  found: readonly ort.InferenceSession.ValueMetadata[],
+  expected: readonly ExpectedTensor[],
+): void {
+  for (const tensor of expected) {
+    const actual = found.find((candidate) => candidate.name === tensor.name);
+    const wanted = `${tensor.type} [${tensor.shape.map((size) => size ?? '?').join(', ')}]`;
+    if (actual === undefined || !actual.isTensor) {
+      const names = found.map((candidate) => candidate.name).join(', ');
+      throw new ForetokenError(
+        'invalid_model',
+        `${path}: expected ${kind} '${tensor.name}' (${wanted}), the graph has: ${names}`,
+        path,
+      );
+    }
+    const fits =
+      actual.type === tensor.type &&
+      actual.shape.length === tensor.shape.length &&
+      tensor.shape.every((size, axis) => {
+        const actualSize = actual.shape[axis];
+        return size === null || typeof actualSize !== 'number' || actualSize === size;
+      });
+    if (!fits) {
+      throw new ForetokenError(
+        'invalid_model',
+        `${path}: expected ${kind} '${tensor.name}' to be ${wanted}, found ${actual.type} [${actual.shape.join(', ')}]`,
+        path,
+      );
+    }
+  }
+  const unknown = found.filter((candidate) => !expected.some((tensor) => tensor.name === candidate.name));
+  if (kind === 'input' && unknown.length > 0) {
+    throw new ForetokenError('invalid_model', `${path}: unexpected input '${unknown[0]!.name}'`, path);
+  }
+}

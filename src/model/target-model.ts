@@ -1,0 +1,61 @@
+/** What decoding needs of a model. Knows nothing of ONNX: a scripted fake implements it as well. */
+
+/** Key and value entries of one sequence in one model. Positions beyond `length` are free to be overwritten. */
+export interface KvCache {
+  /** Positions held, 0 .. length - 1. */
+  readonly length: number;
+  readonly capacity: number;
+  /** Forgets everything from position `length` on; costs nothing. */
+  rewindTo(length: number): void;
+  /** Claims `length` positions, to measure what a step costs there: what they hold does not matter then. */
+  pretendLength(length: number): void;
+}
+
+/** Hands out the caches of one model; each must come back exactly once. */
+export interface KvCachePool {
+  /** Caches handed out and not given back. */
+  readonly numInUse: number;
+  /** An empty cache. */
+  take(): KvCache;
+  giveBack(cache: KvCache): void;
+}
+
+/** Views into buffers that the next forward of the same model overwrites. */
+export interface TargetOutput {
+  readonly logits: Float32Array; // [numTokens, vocabSize]
+  readonly hiddenStates: Float32Array; // [numTokens, hiddenSize], after the final norm
+}
+
+/** The model whose output must be preserved. */
+export interface TargetModel {
+  readonly vocabSize: number;
+  readonly hiddenSize: number;
+  /** Most tokens one forward takes. */
+  readonly maxWidth: number;
+  /** Runs `tokenIds` at positions cache.length onwards, and appends them to the cache. */
+  forward(cache: KvCache, tokenIds: readonly number[]): Promise<TargetOutput>;
+  close(): Promise<void>;
+}
+
+export interface MtpOutput {
+  readonly logits: Float32Array; // [vocabSize], of the last position
+  readonly hiddenStates: Float32Array; // [numTokens, hiddenSize]
+}
+
+/**
+ * DeepSeek-V3's module (arXiv 2412.19437): from the hidden state at position i and the token at i + 1 it predicts the
+ * token at i + 2; fed with its own hidden state it predicts further.
+ */
+export interface MtpModule {
+  readonly maxWidth: number;
+  /** hiddenStates: [tokenIds.length, hiddenSize] at positions i; tokenIds: the tokens at i + 1. */
+  forward(cache: KvCache, tokenIds: readonly number[], hiddenStates: Float32Array): Promise<MtpOutput>;
+  close(): Promise<void>;
+}
+
+/**
+ * Fewest tokens in a forward that decides a token or fills the target's cache. ONNX Runtime's kernels compute a
+ * single row in another order than several, and the results differ; from two rows on they are bit-identical. Keeping
+ * to this width is what makes the text independent of speculation, chunking and depth.
+ */
+export const MIN_DECIDING_WIDTH = 2;

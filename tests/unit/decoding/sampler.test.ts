@@ -1,0 +1,112 @@
+import { describe, expect, it } from 'vitest';
+import { gumbel, gumbelBound, positionKey, tokenBits } from '../../../src/decoding/random.ts';
+import { Sampler } from '../../../src/decoding/sampler.ts';
+import type { SamplingParams } from '../../../src/decoding/sampling-params.ts';
+import { chiSquare, chiSquareLimit, samplingParams, softmax } from '../../support/sampling.ts';
+import { scriptedLogits, VOCAB_SIZE } from '../../support/scripted-model.ts';
+
+const NUM_SEEDS = 20_000;
+
+/** Counts of the token chosen at one position over many seeds. */
+function countChoices(logits: Float32Array, params: Partial<SamplingParams>, history: readonly number[] = []): number[] {
+  const counts = Array.from({ length: logits.length }, () => 0);
+  for (let seed = 0; seed < NUM_SEEDS; seed += 1) {
+    const sampler = new Sampler(samplingParams({ ...params, seed }), [], logits.length);
+    for (const tokenId of history) sampler.push(tokenId);
+    counts[sampler.choose(logits, 17)]! += 1;
+  }
+  return counts;
+}
+
+function expectDistribution(counts: readonly number[], probabilities: readonly number[]): void {
+  const { statistic, degreesOfFreedom } = chiSquare(counts, probabilities);
+  expect(statistic).toBeLessThan(chiSquareLimit(degreesOfFreedom));
+}
+
+const restrictedTo = (kept: ReadonlySet<number>, probabilities: readonly number[]): number[] => {
+  const total = probabilities.reduce((sum, value, index) => sum + (kept.has(index) ? value : 0), 0);
+  return probabilities.map((value, index) => (kept.has(index) ? value / total : 0));
+};
+
+const descending = (probabilities: readonly number[]): number[] =>
+  probabilities.map((_, index) => index).toSorted((a, b) => probabilities[b]! - probabilities[a]!);
+
+describe('Sampler', () => {
+  const logits = scriptedLogits(12345);
+
+  it.each([0.6, 1, 1.5])('samples the softmax at temperature %f over seeds', (temperature) => {
+    expectDistribution(countChoices(logits, { temperature }), softmax(logits, temperature));
+  });
+
+  it('samples the softmax over positions under one seed', () => {
+    const counts = Array.from({ length: VOCAB_SIZE }, () => 0);
+    const sampler = new Sampler(samplingParams({ temperature: 1, seed: 3 }), [], VOCAB_SIZE);
+    for (let position = 0; position < NUM_SEEDS; position += 1) counts[sampler.choose(logits, position)]! += 1;
+    expectDistribution(counts, softmax(logits, 1));
+  });
+
+  it('tells a wrong distribution from the right one', () => {
+    const { statistic, degreesOfFreedom } = chiSquare(countChoices(logits, { temperature: 1.1 }), softmax(logits, 1));
+    expect(statistic).toBeGreaterThan(chiSquareLimit(degreesOfFreedom));
+  });
+
+  it('keeps the top_k most probable tokens', () => {
+    const probabilities = softmax(logits, 1);
+    const kept = new Set(descending(probabilities).slice(0, 5));
+    expectDistribution(countChoices(logits, { temperature: 1, topK: 5 }), restrictedTo(kept, probabilities));
+  });
+
+  it('keeps the smallest set that reaches top_p', () => {
+    const probabilities = softmax(logits, 1);
+    const kept = new Set<number>();
+    let covered = 0;
+    for (const index of descending(probabilities)) {
+      if (covered >= 0.7) break;
+      kept.add(index);
+      covered += probabilities[index]!;
+    }
+    expectDistribution(countChoices(logits, { temperature: 1, topP: 0.7 }), restrictedTo(kept, probabilities));
+  });
+
+  it('keeps what is at least min_p times as probable as the best', () => {
+    const probabilities = softmax(logits, 1);
+    const floor = 0.2 * Math.max(...probabilities);
+    const kept = new Set(descending(probabilities).filter((index) => probabilities[index]! >= floor));
+    expectDistribution(countChoices(logits, { temperature: 1, minP: 0.2 }), restrictedTo(kept, probabilities));
+  });
+
+  it('applies penalties and bias to the logits', () => {
+    const history = [2, 2, 5];
+    const params = { temperature: 1, presencePenalty: 0.5, frequencyPenalty: 0.25, repetitionPenalty: 1.4 };
+    const bias = new Map([[7, 1.5]]);
+    const adjusted = Array.from(logits, (logit, tokenId) => {
+      const count = history.filter((past) => past === tokenId).length;
+      const repeated = count === 0 ? logit : logit > 0 ? logit / 1.4 : logit * 1.4;
+      return repeated - (count > 0 ? 0.5 : 0) - 0.25 * count + (bias.get(tokenId) ?? 0);
+    });
+    expectDistribution(countChoices(logits, { ...params, logitBias: bias }, history), softmax(adjusted, 1));
+  });
+
+  it('takes the greatest logit at temperature 0, the lowest id on a tie', () => {
+    const sampler = new Sampler(samplingParams(), [], 4);
+    expect(sampler.choose(Float32Array.of(1, 3, 3, 2), 0)).toBe(1);
+  });
+
+  it('forgets what was pushed only to draft', () => {
+    const params = samplingParams({ presencePenalty: 2 });
+    const sampler = new Sampler(params, [], 3);
+    sampler.push(0);
+    sampler.pop([0]);
+    expect(sampler.choose(Float32Array.of(1, 0, 0), 0)).toBe(0);
+  });
+});
+
+describe('gumbelBound', () => {
+  it('is never below the noise it bounds', () => {
+    for (let tokenId = 0; tokenId < 100_000; tokenId += 1) {
+      const bits = tokenBits(positionKey(1, 2), tokenId);
+      expect(gumbelBound(bits)).toBeGreaterThanOrEqual(gumbel(bits));
+    }
+    for (const bits of [0, -1, 1, 0x7fffffff, -0x80000000]) expect(gumbelBound(bits)).toBeGreaterThanOrEqual(gumbel(bits));
+  });
+});
