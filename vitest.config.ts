@@ -3,6 +3,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['tests/**/*.test.ts'],
+    globalSetup: ['tests/support/build.ts'],
     testTimeout: 60_000,
     hookTimeout: 60_000,
     // Two ONNX Runtime thread pools on one small machine only slow each other down.

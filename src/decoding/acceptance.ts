@@ -21,7 +21,10 @@ export function acceptDrafts(
 ): Verdict {
   const tokenIds: number[] = [];
   for (let row = 0; row <= drafts.length; row += 1) {
-    const choice = sampler.choose(logits.subarray(row * vocabSize, (row + 1) * vocabSize), firstPosition + row);
+    const choice = sampler.choose(
+      logits.subarray(row * vocabSize, (row + 1) * vocabSize),
+      firstPosition + row,
+    );
     sampler.push(choice);
     tokenIds.push(choice);
     if (choice !== drafts[row]) break;

@@ -52,7 +52,8 @@ export class DraftLength {
     for (let depth = 1; depth <= maxDraftTokens; depth += 1) {
       reachProbability *= this.estimate.rates[depth - 1]!;
       expectedTokens += reachProbability;
-      const rate = expectedTokens / (this.costs.verifySeconds(depth + 1, length) + this.costs.draftSeconds(depth));
+      const rate =
+        expectedTokens / (this.costs.verifySeconds(depth + 1, length) + this.costs.draftSeconds(depth));
       if (rate > bestRate) {
         best = depth;
         bestRate = rate;

@@ -25,7 +25,8 @@ export interface TokenLogprobs {
 export function tokenLogprobs(logits: Float32Array, tokenId: number, count: number): TokenLogprobs {
   const normaliser = logSumExp(logits);
   const top: RankedToken[] = [];
-  for (let candidate = 0; count > 0 && candidate < logits.length; candidate += 1) {
+  for (let candidate = 0; candidate < logits.length; candidate += 1) {
+    if (count === 0) break;
     const logprob = logits[candidate]! - normaliser;
     if (top.length === count && logprob <= top[count - 1]!.logprob) continue;
     let place = top.length;

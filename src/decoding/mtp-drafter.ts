@@ -31,7 +31,10 @@ export class MtpDrafter implements Drafter {
   }
 
   /** Invariant: before draft `index` the cache holds all verified tokens and `index - 1` chained drafts. */
-  async draft(numDraftTokens: number, choose: (logits: Float32Array, index: number) => number): Promise<number[]> {
+  async draft(
+    numDraftTokens: number,
+    choose: (logits: Float32Array, index: number) => number,
+  ): Promise<number[]> {
     const { hiddenSize } = this;
     const drafts: number[] = [];
     const numPending = this.pendingTokenIds.length;

@@ -18,3 +18,16 @@ export interface SamplingParams {
   /** Unsigned 32-bit. The same seed gives the same text, whatever the speculation. */
   readonly seed: number;
 }
+
+/** The most probable token, nothing else set. */
+export const GREEDY: SamplingParams = {
+  temperature: 0,
+  topP: 1,
+  topK: 0,
+  minP: 0,
+  presencePenalty: 0,
+  frequencyPenalty: 0,
+  repetitionPenalty: 1,
+  logitBias: new Map(),
+  seed: 0,
+};

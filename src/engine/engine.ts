@@ -9,13 +9,12 @@ import type { FimTokenIds } from '../model/manifest.ts';
 import { loadTokenizer, type TextTokenizer } from '../tokenizer/tokenizer.ts';
 import type {
   Engine,
-  EngineLoad,
-  EngineObserver,
   EngineState,
   GenerationEvent,
   GenerationRequest,
   ModelDescription,
 } from './generation.ts';
+import type { EngineLoad, EngineObserver } from '../metrics/engine-observer.ts';
 import { GenerationRun } from './generation-run.ts';
 import { checkRequest, encodePrompt, resolveSpeculation } from './prompt.ts';
 import type { MainMessage, WorkerMessage, WorkerOptions } from './protocol.ts';
@@ -73,12 +72,17 @@ class WorkerEngine implements Engine {
     const { modelFolder, numThreads, maxNumSeqs } = options;
     this.worker = startWorker({ modelFolder, numThreads, maxNumSeqs });
     this.worker.on('message', (message: WorkerMessage) => this.receive(message));
-    this.worker.on('error', (err) => this.failAll('engine_failed', `the engine worker failed: ${err.message}`));
-    this.worker.on('exit', (code) => this.failAll('engine_failed', `the engine worker ended with exit code ${code}`));
+    this.worker.on('error', (err) =>
+      this.failAll('engine_failed', `the engine worker failed: ${err.message}`),
+    );
+    this.worker.on('exit', (code) =>
+      this.failAll('engine_failed', `the engine worker ended with exit code ${code}`),
+    );
   }
 
   get model(): ModelDescription {
-    if (this.description === null) throw new ForetokenError('model_loading', 'the model is still being loaded');
+    if (this.description === null)
+      throw new ForetokenError('model_loading', 'the model is still being loaded');
     return this.description;
   }
 
@@ -95,7 +99,7 @@ class WorkerEngine implements Engine {
       throw new ForetokenError('engine_failed', 'the engine has stopped');
     const { model, options } = this;
     checkRequest(request, model);
-    const promptTokenIds = encodePrompt(request, model, this.tokenizer, this.fim);
+    const prompt = encodePrompt(request, model, this.tokenizer, this.fim);
     const capacity = options.maxNumSeqs + options.maxQueue;
     if (this.runs.size >= capacity) {
       throw new ForetokenError(
@@ -105,7 +109,7 @@ class WorkerEngine implements Engine {
     }
     const id = this.nextId;
     this.nextId += 1;
-    const run = new GenerationRun(id, request, promptTokenIds, resolveSpeculation(request, model, options), {
+    const run = new GenerationRun(id, request, prompt, resolveSpeculation(request, model, options), {
       tokenizer: this.tokenizer,
       observer: options.observer,
       send: (message) => this.send(message),
@@ -122,7 +126,8 @@ class WorkerEngine implements Engine {
     if (this.state === 'closed') return;
     const hasEnded = this.state === 'failed';
     this.state = 'closed';
-    for (const run of this.runs.values()) run.fail(new ForetokenError('engine_failed', 'the engine is closing'));
+    for (const run of this.runs.values())
+      run.fail(new ForetokenError('engine_failed', 'the engine is closing'));
     if (hasEnded) return;
     const exited = new Promise<void>((resolve) => {
       this.worker.once('exit', () => resolve());
@@ -141,7 +146,10 @@ class WorkerEngine implements Engine {
       case 'model-loaded':
         this.description = message.model;
         this.fim = message.fim;
-        logger.info({ model: message.model, loadSeconds: message.loadSeconds }, 'model loaded, measuring step costs');
+        logger.info(
+          { model: message.model, loadSeconds: message.loadSeconds },
+          'model loaded, measuring step costs',
+        );
         return;
       case 'engine-ready':
         this.state = 'ready';

@@ -5,10 +5,10 @@ import { tokenLogprobs } from '../decoding/logprobs.ts';
 import { MtpDrafter } from '../decoding/mtp-drafter.ts';
 import { prefill, type PrefillChunk } from '../decoding/prefill.ts';
 import { Sampler } from '../decoding/sampler.ts';
+import { GREEDY } from '../decoding/sampling-params.ts';
 import { decodeRound, type Round } from '../decoding/speculative.ts';
 import { plainStep } from '../decoding/autoregressive.ts';
-import { GREEDY } from './calibration.ts';
-import type { FinishReason } from './generation.ts';
+import type { FinishReason } from '../metrics/engine-observer.ts';
 import type { DecidedToken, GenerateJob } from './protocol.ts';
 import type { Turns } from './scheduler.ts';
 import type { WorkerContext } from './worker-context.ts';
@@ -19,8 +19,9 @@ const ROUNDS_BETWEEN_PLAIN_STEPS = 128;
 export async function* generateTurns(id: number, job: GenerateJob, context: WorkerContext): Turns {
   const { model, post } = context;
   const { target, mtp, mtpCaches } = model;
-  const cache = model.targetCaches.take();
-  const mtpCache = job.maxDraftTokens > 0 ? (mtpCaches?.take() ?? null) : null;
+  const numPositions = job.promptTokenIds.length + job.maxTokens;
+  const cache = model.targetCaches.take(numPositions);
+  const mtpCache = job.maxDraftTokens > 0 ? (mtpCaches?.take(numPositions) ?? null) : null;
   try {
     const state: DecodingState = {
       target,
@@ -128,7 +129,12 @@ function decidedTokens(job: GenerateJob, round: Round, numTokens: number, vocabS
     );
 }
 
-function decidedToken(job: GenerateJob, tokenId: number, isDraft: boolean, logits: Float32Array): DecidedToken {
+function decidedToken(
+  job: GenerateJob,
+  tokenId: number,
+  isDraft: boolean,
+  logits: Float32Array,
+): DecidedToken {
   if (job.numTopLogprobs === null) return { tokenId, isDraft };
   const { logprob, top } = tokenLogprobs(logits, tokenId, job.numTopLogprobs);
   return { tokenId, isDraft, logprob, top };

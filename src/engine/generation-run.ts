@@ -4,19 +4,19 @@
  */
 import { ForetokenError } from '../errors.ts';
 import type { Baseline, GenerationReport } from '../metrics/generation-report.ts';
-import { SpecDecodeStats } from '../metrics/spec-decode-stats.ts';
 import type { TextTokenizer } from '../tokenizer/tokenizer.ts';
 import { EventQueue } from './event-queue.ts';
 import type {
-  EngineObserver,
-  FinishReason,
   GeneratedToken,
   GenerationEvent,
   GenerationRequest,
   SpeculationSettings,
 } from './generation.ts';
+import type { EngineObserver, FinishReason } from '../metrics/engine-observer.ts';
 import { OutputText } from './output.ts';
+import type { EncodedPrompt } from './prompt.ts';
 import type { DecidedToken, MainMessage, WorkerMessage } from './protocol.ts';
+import { RequestMeter } from './request-meter.ts';
 
 /** A worker message that concerns one request. */
 export type RequestMessage = Extract<WorkerMessage, { readonly id: number }>;
@@ -33,35 +33,34 @@ export class GenerationRun {
   readonly id: number;
   readonly events: EventQueue<GenerationEvent>;
   readonly promptTokenIds: readonly number[];
+  private readonly maxTokens: number;
   isStarted = false;
   isDone = false;
   private readonly request: GenerationRequest;
   private readonly speculation: SpeculationSettings;
   private readonly dependencies: RunDependencies;
   private readonly output: OutputText;
-  private readonly stats: SpecDecodeStats;
+  private readonly meter: RequestMeter;
   private readonly tokenIds: number[] = [];
   private readonly promptTokens: GeneratedToken[] = [];
-  private readonly admittedAt = performance.now();
-  private readonly seconds = { queue: 0, prefill: 0, firstToken: 0, decode: 0, draft: 0, verify: 0, sample: 0 };
-  private baselineSeconds = 0;
   /** Set once the text is complete and only the baseline is still being measured. */
   private finished: FinishReason | null = null;
 
   constructor(
     id: number,
     request: GenerationRequest,
-    promptTokenIds: readonly number[],
+    prompt: EncodedPrompt,
     speculation: SpeculationSettings,
     dependencies: RunDependencies,
   ) {
     this.id = id;
     this.request = request;
-    this.promptTokenIds = promptTokenIds;
+    this.promptTokenIds = prompt.tokenIds;
+    this.maxTokens = prompt.maxTokens;
     this.speculation = speculation;
     this.dependencies = dependencies;
     this.output = new OutputText(dependencies.tokenizer, request.stop);
-    this.stats = new SpecDecodeStats(speculation.maxDraftTokens);
+    this.meter = new RequestMeter(speculation.maxDraftTokens);
     this.events = new EventQueue(() => this.abort());
   }
 
@@ -78,7 +77,7 @@ export class GenerationRun {
       job: {
         kind: 'generate',
         promptTokenIds,
-        maxTokens: request.maxTokens,
+        maxTokens: this.maxTokens,
         sampling: request.sampling,
         ignoreEos: request.ignoreEos,
         numTopLogprobs: request.logprobs ?? null,
@@ -109,7 +108,7 @@ export class GenerationRun {
     if (this.finished !== null && message.type === 'tokens-decided') return;
     switch (message.type) {
       case 'request-started':
-        if (!this.isStarted) this.seconds.queue = this.elapsedSeconds();
+        this.meter.started();
         this.isStarted = true;
         return;
       case 'prompt-scored':
@@ -117,13 +116,13 @@ export class GenerationRun {
         for (const token of message.tokens) this.promptTokens.push(this.generatedToken(token));
         return;
       case 'request-prefilled':
-        this.seconds.prefill = message.prefillSeconds;
-        this.seconds.firstToken = this.elapsedSeconds();
+        this.meter.prefilled(message.prefillSeconds);
         if (this.request.echo) this.emitPrompt();
         this.emitTokens([message.token], message.finish);
         return;
       case 'tokens-decided':
-        this.addRound(message);
+        this.meter.addRound(message.round, message.decodeSeconds, message.baselineSeconds);
+        this.dependencies.observer.roundFinished(message.round);
         this.emitTokens(message.tokens, message.finish);
         return;
       case 'request-replayed':
@@ -138,22 +137,13 @@ export class GenerationRun {
     }
   }
 
-  private addRound(message: Extract<WorkerMessage, { type: 'tokens-decided' }>): void {
-    const { round } = message;
-    this.stats.addRound(round.numDraftTokens, round.numAcceptedDraftTokens);
-    this.seconds.decode += message.decodeSeconds;
-    this.seconds.draft += round.draftSeconds;
-    this.seconds.verify += round.verifySeconds;
-    this.seconds.sample += round.sampleSeconds;
-    this.baselineSeconds += message.baselineSeconds;
-    this.dependencies.observer.roundFinished(round);
-  }
-
   private emitPrompt(): void {
     const { prompt } = this.request;
     const text = typeof prompt === 'string' ? prompt : this.dependencies.tokenizer.decode(prompt);
     const tokens =
-      this.promptTokens.length > 0 ? this.promptTokens : this.promptTokenIds.map((_, index) => this.promptToken(index));
+      this.promptTokens.length > 0
+        ? this.promptTokens
+        : this.promptTokenIds.map((_, index) => this.promptToken(index));
     this.events.push({ type: 'prompt-evaluated', text, tokens });
   }
 
@@ -185,7 +175,9 @@ export class GenerationRun {
   private complete(reason: FinishReason): void {
     this.finished = reason;
     if (!this.speculation.measureBaseline || this.tokenIds.length < 2) {
-      this.finish(this.tokenIds.length < 2 ? null : { method: 'calibrated', seconds: this.baselineSeconds });
+      this.finish(
+        this.tokenIds.length < 2 ? null : { method: 'calibrated', seconds: this.meter.baselineSeconds },
+      );
       return;
     }
     this.dependencies.send({
@@ -215,24 +207,7 @@ export class GenerationRun {
   }
 
   private report(baseline: Baseline | null): GenerationReport {
-    const { seconds } = this;
-    return {
-      numPromptTokens: this.promptTokenIds.length,
-      numCachedTokens: 0,
-      numCompletionTokens: this.tokenIds.length,
-      speculation: this.stats.counters(),
-      timings: {
-        queueSeconds: this.isStarted ? seconds.queue : this.elapsedSeconds(),
-        prefillSeconds: seconds.prefill,
-        timeToFirstTokenSeconds: seconds.firstToken,
-        decodeSeconds: seconds.decode,
-        draftSeconds: seconds.draft,
-        verifySeconds: seconds.verify,
-        sampleSeconds: seconds.sample,
-        totalSeconds: this.elapsedSeconds(),
-      },
-      baseline,
-    };
+    return this.meter.report(this.promptTokenIds.length, this.tokenIds.length, baseline);
   }
 
   private promptToken(index: number): GeneratedToken {
@@ -243,13 +218,13 @@ export class GenerationRun {
   private generatedToken(token: DecidedToken): GeneratedToken {
     const { tokenizer } = this.dependencies;
     const { tokenId, isDraft, logprob, top } = token;
-    const base = { tokenId, text: tokenizer.tokenText(tokenId), source: isDraft ? 'draft' : 'target' } as const;
+    const base = {
+      tokenId,
+      text: tokenizer.tokenText(tokenId),
+      source: isDraft ? 'draft' : 'target',
+    } as const;
     if (logprob === undefined || top === undefined) return base;
     const topLogprobs = top.map((ranked) => ({ ...ranked, text: tokenizer.tokenText(ranked.tokenId) }));
     return { ...base, logprob, topLogprobs };
-  }
-
-  private elapsedSeconds(): number {
-    return (performance.now() - this.admittedAt) / 1000;
   }
 }

@@ -3,6 +3,7 @@
  * Knows nothing of HTTP, of ONNX, or of the thread that does the work.
  */
 import type { SamplingParams } from '../decoding/sampling-params.ts';
+import type { EngineLoad, FinishReason } from '../metrics/engine-observer.ts';
 import type { GenerationReport } from '../metrics/generation-report.ts';
 
 /** How a request wants to be speculated upon. */
@@ -20,8 +21,8 @@ export interface GenerationRequest {
   readonly prompt: string | readonly number[];
   /** Text after the gap to be filled; needs a model with fill-in-the-middle tokens. */
   readonly suffix?: string;
-  /** At least 1; prompt plus maxTokens must fit the context window. */
-  readonly maxTokens: number;
+  /** At least 1; prompt plus maxTokens must fit the context window. Absent: as many as fit. */
+  readonly maxTokens?: number;
   readonly sampling: SamplingParams;
   /** Generation ends before the first of these; none is part of the text. */
   readonly stop: readonly string[];
@@ -54,8 +55,6 @@ export interface GeneratedToken {
   readonly topLogprobs?: readonly TokenLogprob[];
 }
 
-export type FinishReason = 'stop' | 'length';
-
 export type GenerationEvent =
   /** Only with `echo`: the whole prompt, first of all events. Its tokens' `source` is 'target'. */
   | { readonly type: 'prompt-evaluated'; readonly text: string; readonly tokens: readonly GeneratedToken[] }
@@ -65,7 +64,11 @@ export type GenerationEvent =
    */
   | { readonly type: 'tokens-generated'; readonly text: string; readonly tokens: readonly GeneratedToken[] }
   /** Exactly once, last, unless the iteration throws or is aborted. */
-  | { readonly type: 'generation-finished'; readonly reason: FinishReason; readonly report: GenerationReport };
+  | {
+      readonly type: 'generation-finished';
+      readonly reason: FinishReason;
+      readonly report: GenerationReport;
+    };
 
 /** What `/v1/models` and the checks of a request need to know of the loaded model. */
 export interface ModelDescription {
@@ -80,29 +83,6 @@ export interface ModelDescription {
   /** Default and largest number of drafts a round. */
   readonly numSpecTokens: number;
   readonly maxSpecTokens: number;
-}
-
-export interface EngineLoad {
-  readonly numRunning: number;
-  readonly numWaiting: number;
-  /** Share of the KV cache's positions in use, 0 to 1. */
-  readonly kvCacheUsage: number;
-}
-
-/** One verify round of one sequence, as it happened. Seconds are wall time. */
-export interface RoundStats {
-  readonly numDraftTokens: number;
-  readonly numAcceptedDraftTokens: number;
-  readonly draftSeconds: number;
-  readonly verifySeconds: number;
-  readonly sampleSeconds: number;
-}
-
-/** Is told what happens; must not throw. */
-export interface EngineObserver {
-  roundFinished(round: RoundStats): void;
-  /** Every accepted request ends here once: finished, aborted by its client, or failed. */
-  requestFinished(outcome: FinishReason | 'abort' | 'error', report: GenerationReport): void;
 }
 
 export type EngineState = 'loading' | 'ready' | 'failed' | 'closed';

@@ -11,9 +11,17 @@ export function checkRequest(request: GenerationRequest, model: ModelDescription
   if (typeof request.prompt !== 'string') checkTokenIds(request.prompt, 'prompt', model.vocabSize);
   checkTokenIds([...request.sampling.logitBias.keys()], 'logit_bias', model.vocabSize);
   if (request.suffix !== undefined && !model.supportsSuffix)
-    throw new ForetokenError('suffix_not_supported', `model '${model.id}' was not trained to fill in the middle`, 'suffix');
+    throw new ForetokenError(
+      'suffix_not_supported',
+      `model '${model.id}' was not trained to fill in the middle`,
+      'suffix',
+    );
   if (request.suffix !== undefined && typeof request.prompt !== 'string')
-    throw new ForetokenError('invalid_request', "expected 'prompt' to be a string where 'suffix' is given", 'prompt');
+    throw new ForetokenError(
+      'invalid_request',
+      "expected 'prompt' to be a string where 'suffix' is given",
+      'prompt',
+    );
   const drafts = request.speculation?.maxDraftTokens ?? 0;
   if (drafts > model.maxSpecTokens) {
     throw new ForetokenError(
@@ -25,7 +33,9 @@ export function checkRequest(request: GenerationRequest, model: ModelDescription
 }
 
 function checkTokenIds(tokenIds: readonly number[], field: string, vocabSize: number): void {
-  const index = tokenIds.findIndex((tokenId) => !Number.isInteger(tokenId) || tokenId < 0 || tokenId >= vocabSize);
+  const index = tokenIds.findIndex(
+    (tokenId) => !Number.isInteger(tokenId) || tokenId < 0 || tokenId >= vocabSize,
+  );
   if (index === -1) return;
   throw new ForetokenError(
     'invalid_request',
@@ -34,30 +44,40 @@ function checkTokenIds(tokenIds: readonly number[], field: string, vocabSize: nu
   );
 }
 
+export interface EncodedPrompt {
+  readonly tokenIds: readonly number[];
+  readonly maxTokens: number;
+}
+
 /**
- * The prompt's ids, with the suffix in prefix-suffix-middle order. An empty prompt is the beginning of a text, as in
- * OpenAI's API. Throws `context_length_exceeded` where the completion would not fit.
+ * The prompt's ids, with the suffix in prefix-suffix-middle order, and how many tokens may follow. An empty prompt is
+ * the beginning of a text, as in OpenAI's API. Throws `context_length_exceeded` where the completion would not fit.
  */
 export function encodePrompt(
   request: GenerationRequest,
   model: ModelDescription,
   tokenizer: TextTokenizer,
   fim: FimTokenIds | null,
-): readonly number[] {
-  const promptTokenIds = promptIds(request, tokenizer, fim);
-  const numTotal = promptTokenIds.length + request.maxTokens;
+): EncodedPrompt {
+  const tokenIds = promptIds(request, tokenizer, fim);
+  const maxTokens = request.maxTokens ?? Math.max(1, model.maxModelLength - tokenIds.length);
+  const numTotal = tokenIds.length + maxTokens;
   if (numTotal > model.maxModelLength) {
     throw new ForetokenError(
       'context_length_exceeded',
       `This model's maximum context length is ${model.maxModelLength} tokens. However, you requested ${numTotal} tokens ` +
-        `(${promptTokenIds.length} in the prompt, ${request.maxTokens} in the completion).`,
-      promptTokenIds.length >= model.maxModelLength ? 'prompt' : 'max_tokens',
+        `(${tokenIds.length} in the prompt, ${maxTokens} in the completion).`,
+      tokenIds.length >= model.maxModelLength ? 'prompt' : 'max_tokens',
     );
   }
-  return promptTokenIds;
+  return { tokenIds, maxTokens };
 }
 
-function promptIds(request: GenerationRequest, tokenizer: TextTokenizer, fim: FimTokenIds | null): readonly number[] {
+function promptIds(
+  request: GenerationRequest,
+  tokenizer: TextTokenizer,
+  fim: FimTokenIds | null,
+): readonly number[] {
   const { prompt, suffix } = request;
   if (typeof prompt !== 'string') return prompt.length > 0 ? prompt : tokenizer.encode(END_OF_TEXT);
   if (suffix !== undefined && fim !== null)
@@ -72,6 +92,10 @@ export function resolveSpeculation(
   server: { readonly speculation: 'auto' | 'off'; readonly numDraftTokens?: number },
 ): SpeculationSettings {
   const serverDrafts = server.speculation === 'off' ? 0 : (server.numDraftTokens ?? model.numSpecTokens);
-  const wanted = request.speculation ?? { maxDraftTokens: serverDrafts, adaptive: true, measureBaseline: false };
+  const wanted = request.speculation ?? {
+    maxDraftTokens: serverDrafts,
+    adaptive: true,
+    measureBaseline: false,
+  };
   return { ...wanted, maxDraftTokens: Math.min(wanted.maxDraftTokens, model.maxSpecTokens) };
 }

@@ -3,7 +3,8 @@ import type { SamplingParams } from '../decoding/sampling-params.ts';
 import type { RankedToken } from '../decoding/logprobs.ts';
 import type { ErrorCode } from '../errors.ts';
 import type { FimTokenIds } from '../model/manifest.ts';
-import type { FinishReason, ModelDescription, RoundStats } from './generation.ts';
+import type { ModelDescription } from './generation.ts';
+import type { FinishReason, RoundStats } from '../metrics/engine-observer.ts';
 
 export interface WorkerOptions {
   readonly modelFolder: string;
@@ -94,7 +95,12 @@ export type WorkerMessage =
     }
   | { readonly type: 'request-failed'; readonly id: number; readonly message: string }
   /** The engine cannot go on; the worker ends. */
-  | { readonly type: 'engine-failed'; readonly code: ErrorCode; readonly message: string; readonly param: string | null };
+  | {
+      readonly type: 'engine-failed';
+      readonly code: ErrorCode;
+      readonly message: string;
+      readonly param: string | null;
+    };
 
 export interface CalibrationSummary {
   readonly seconds: number;

@@ -13,11 +13,12 @@ import type { WorkerContext } from './worker-context.ts';
 
 export async function* replayTurns(id: number, job: ReplayJob, context: WorkerContext): Turns {
   const { target, targetCaches } = context.model;
-  const cache = targetCaches.take();
+  const cache = targetCaches.take(job.promptTokenIds.length + job.numTokens);
   try {
     const newSampler = (): Sampler => new Sampler(job.sampling, job.promptTokenIds, target.vocabSize);
     const state: DecodingState = { target, cache, sampler: newSampler(), drafter: null, nextTokenId: -1 };
-    for await (const _chunk of prefill(state, job.promptTokenIds)) yield;
+    const chunks = prefill(state, job.promptTokenIds);
+    while ((await chunks.next()).done !== true) yield;
     const first = state.nextTokenId;
     const tokenIds = [first];
     while (tokenIds.length < job.numTokens) {

@@ -53,7 +53,8 @@ export class Scheduler {
       this.admit();
       if (this.running.length === 0) await this.sleep();
       for (const sequence of this.running) {
-        if (!(await this.takeTurn(sequence))) this.running = this.running.filter((other) => other !== sequence);
+        if (!(await this.takeTurn(sequence)))
+          this.running = this.running.filter((other) => other !== sequence);
         if (this.isClosed) break;
       }
     }

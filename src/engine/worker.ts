@@ -66,7 +66,8 @@ async function main(): Promise<void> {
   const post = (message: WorkerMessage): void => port.postMessage(message);
   const scheduler = new Scheduler(options.maxNumSeqs, {
     started: (id) => post({ type: 'request-started', id }),
-    failed: (id, error) => post({ type: 'request-failed', id, message: String((error as Error).stack ?? error) }),
+    failed: (id, error) =>
+      post({ type: 'request-failed', id, message: String((error as Error).stack ?? error) }),
   });
   try {
     const { model, context } = await start(options, post);

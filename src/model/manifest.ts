@@ -119,7 +119,11 @@ function parseConfig(text: string, path: string): Static<typeof Config> {
   }
   const [first] = Errors(Config, value);
   if (first !== undefined) {
-    throw new ForetokenError('invalid_model', `${path}: ${first.instancePath || 'the file'} ${first.message}`, path);
+    throw new ForetokenError(
+      'invalid_model',
+      `${path}: ${first.instancePath || 'the file'} ${first.message}`,
+      path,
+    );
   }
   return value as Static<typeof Config>;
 }
@@ -129,7 +133,11 @@ async function readText(path: string): Promise<string> {
     return await readFile(path, 'utf8');
   } catch (err) {
     const reason = (err as NodeJS.ErrnoException).code ?? String(err);
-    throw new ForetokenError('invalid_model', `expected a model folder with ${path}, could not read it: ${reason}`, path);
+    throw new ForetokenError(
+      'invalid_model',
+      `expected a model folder with ${path}, could not read it: ${reason}`,
+      path,
+    );
   }
 }
 
@@ -141,7 +149,11 @@ async function checkHashes(folder: string, expectedHashes: Readonly<Record<strin
       await pipeline(createReadStream(path), hash);
     } catch (err) {
       const reason = (err as NodeJS.ErrnoException).code ?? String(err);
-      throw new ForetokenError('invalid_model', `${path}: named in genai_config.json, could not be read: ${reason}`, path);
+      throw new ForetokenError(
+        'invalid_model',
+        `${path}: named in genai_config.json, could not be read: ${reason}`,
+        path,
+      );
     }
     const found = hash.digest('hex');
     if (found !== expected) {

@@ -49,9 +49,10 @@ export class OnnxGraph {
     feeds[inputs.input_ids] = this.tokenTensors[width]!;
     const mask = this.attentionMask.subarray(0, cache.length);
     feeds[inputs.attention_mask] = new ort.Tensor('int64', mask, [1, cache.length]);
+    const { keys, values } = cache.tensors();
     for (let layer = 0; layer < this.pastKeys.length; layer += 1) {
-      const key = cache.keys[layer]!;
-      const value = cache.values[layer]!;
+      const key = keys[layer]!;
+      const value = values[layer]!;
       feeds[this.pastKeys[layer]!] = key;
       feeds[this.pastValues[layer]!] = value;
       fetches[this.presentKeys[layer]!] = key;
@@ -78,7 +79,11 @@ export function expectedInputs(config: GraphConfig): ExpectedTensor[] {
   ];
 }
 
-export function expectedOutputs(config: GraphConfig, vocabSize: number, hiddenSize: number): ExpectedTensor[] {
+export function expectedOutputs(
+  config: GraphConfig,
+  vocabSize: number,
+  hiddenSize: number,
+): ExpectedTensor[] {
   const cacheShape = [null, config.num_key_value_heads, null, config.head_size];
   const caches = [config.outputs.present_key_names, config.outputs.present_value_names].flatMap((pattern) =>
     perLayer(pattern, config.num_hidden_layers),

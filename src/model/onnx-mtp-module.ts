@@ -47,7 +47,9 @@ export class OnnxMtpModule implements MtpModule {
   async forward(cache: KvCache, tokenIds: readonly number[], hiddenStates: Float32Array): Promise<MtpOutput> {
     const width = tokenIds.length;
     if (hiddenStates.length !== width * this.hiddenSize)
-      throw new Error(`expected ${width} hidden states of ${this.hiddenSize}, got ${hiddenStates.length} numbers`);
+      throw new Error(
+        `expected ${width} hidden states of ${this.hiddenSize}, got ${hiddenStates.length} numbers`,
+      );
     const { views, hiddenTensor, fetches } = this.buffers[width]!;
     this.inputStates.set(hiddenStates);
     await this.graph.run(cache as OnnxKvCache, tokenIds, { [this.hiddenInput]: hiddenTensor }, fetches);

@@ -12,7 +12,8 @@ export class OnnxTargetModel implements TargetModel {
   readonly hiddenSize: number;
   readonly maxWidth: number;
   private readonly graph: OnnxGraph;
-  private readonly outputs: { readonly views: TargetOutput; readonly fetches: Record<string, ort.Tensor> }[] = [];
+  private readonly outputs: { readonly views: TargetOutput; readonly fetches: Record<string, ort.Tensor> }[] =
+    [];
 
   constructor(graph: OnnxGraph, manifest: ModelManifest, maxWidth: number) {
     this.graph = graph;
@@ -62,5 +63,9 @@ export async function loadTargetModel(
     session.outputMetadata,
     expectedOutputs(config, manifest.vocabSize, manifest.hiddenSize),
   );
-  return new OnnxTargetModel(new OnnxGraph(session, config, maxWidth, manifest.contextLength), manifest, maxWidth);
+  return new OnnxTargetModel(
+    new OnnxGraph(session, config, maxWidth, manifest.contextLength),
+    manifest,
+    maxWidth,
+  );
 }

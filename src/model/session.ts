@@ -7,8 +7,8 @@ export interface SessionSettings {
 }
 
 /**
- * Threads spin only while a run is under way (`force_spinning_stop`): two sessions whose idle threads spin take each
- * other's cores.
+ * Threads do not spin while they wait: those of one session would take the cores from the other session, from the main
+ * thread, and from whatever else the machine does.
  */
 export async function openSession(path: string, settings: SessionSettings): Promise<ort.InferenceSession> {
   try {
@@ -18,10 +18,14 @@ export async function openSession(path: string, settings: SessionSettings): Prom
       interOpNumThreads: 1,
       executionMode: 'sequential',
       graphOptimizationLevel: 'all',
-      extra: { session: { force_spinning_stop: '1' } },
+      extra: { session: { intra_op: { allow_spinning: '0' } } },
     });
   } catch (err) {
-    throw new ForetokenError('invalid_model', `${path}: ONNX Runtime cannot load it: ${(err as Error).message}`, path);
+    throw new ForetokenError(
+      'invalid_model',
+      `${path}: ONNX Runtime cannot load it: ${(err as Error).message}`,
+      path,
+    );
   }
 }
 

@@ -15,8 +15,8 @@ export interface KvCache {
 export interface KvCachePool {
   /** Caches handed out and not given back. */
   readonly numInUse: number;
-  /** An empty cache. */
-  take(): KvCache;
+  /** An empty cache with room for at least `numPositions`. */
+  take(numPositions: number): KvCache;
   giveBack(cache: KvCache): void;
 }
 

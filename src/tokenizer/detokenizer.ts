@@ -22,7 +22,8 @@ export class Detokenizer {
   push(tokenId: number): string {
     this.tokenIds.push(tokenId);
     const text = this.pendingText();
-    const isHeld = text.endsWith(REPLACEMENT_CHARACTER) && this.tokenIds.length - this.numEmitted <= MAX_HELD_TOKENS;
+    const isHeld =
+      text.endsWith(REPLACEMENT_CHARACTER) && this.tokenIds.length - this.numEmitted <= MAX_HELD_TOKENS;
     return isHeld ? '' : this.emit(text);
   }
 

@@ -39,7 +39,11 @@ export async function loadTokenizer(folder: string): Promise<TextTokenizer> {
     try {
       return JSON.parse(await readFile(path, 'utf8')) as object;
     } catch (err) {
-      throw new ForetokenError('invalid_model', `${path}: expected a tokenizer's JSON: ${(err as Error).message}`, path);
+      throw new ForetokenError(
+        'invalid_model',
+        `${path}: expected a tokenizer's JSON: ${(err as Error).message}`,
+        path,
+      );
     }
   };
   const [tokenizer, config] = [await read('tokenizer.json'), await read('tokenizer_config.json')];

@@ -1,19 +1,8 @@
-import type { SamplingParams } from '../../src/decoding/sampling-params.ts';
+import { GREEDY, type SamplingParams } from '../../src/decoding/sampling-params.ts';
 
 /** Greedy, nothing else set, except what is given. */
 export function samplingParams(given: Partial<SamplingParams> = {}): SamplingParams {
-  return {
-    temperature: 0,
-    topP: 1,
-    topK: 0,
-    minP: 0,
-    presencePenalty: 0,
-    frequencyPenalty: 0,
-    repetitionPenalty: 1,
-    logitBias: new Map(),
-    seed: 0,
-    ...given,
-  };
+  return { ...GREEDY, ...given };
 }
 
 /** Pearson's statistic of counts against probabilities, and its degrees of freedom; cells under 5 expected are pooled. */

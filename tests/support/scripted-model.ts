@@ -69,7 +69,7 @@ export class ScriptedCachePool implements KvCachePool {
     this.capacity = capacity;
   }
 
-  take(): KvCache {
+  take(_numPositions: number): KvCache {
     this.numInUse += 1;
     return new ScriptedCache(this.capacity);
   }
@@ -124,7 +124,7 @@ export class ScriptedMtp implements MtpModule {
   async forward(cache: KvCache, tokenIds: readonly number[], hiddenStates: Float32Array): Promise<MtpOutput> {
     const scripted = cache as ScriptedCache;
     const nextStates = new Float32Array(tokenIds.length * HIDDEN_SIZE);
-    let logits = new Float32Array(0);
+    let logits: Float32Array = new Float32Array(0);
     for (const [row, tokenId] of tokenIds.entries()) {
       const [hash, position] = hiddenStates.subarray(row * HIDDEN_SIZE) as unknown as [number, number];
       if (position !== scripted.length + row)

@@ -8,7 +8,11 @@ import { scriptedLogits, VOCAB_SIZE } from '../../support/scripted-model.ts';
 const NUM_SEEDS = 20_000;
 
 /** Counts of the token chosen at one position over many seeds. */
-function countChoices(logits: Float32Array, params: Partial<SamplingParams>, history: readonly number[] = []): number[] {
+function countChoices(
+  logits: Float32Array,
+  params: Partial<SamplingParams>,
+  history: readonly number[] = [],
+): number[] {
   const counts = Array.from({ length: logits.length }, () => 0);
   for (let seed = 0; seed < NUM_SEEDS; seed += 1) {
     const sampler = new Sampler(samplingParams({ ...params, seed }), [], logits.length);
@@ -41,12 +45,16 @@ describe('Sampler', () => {
   it('samples the softmax over positions under one seed', () => {
     const counts = Array.from({ length: VOCAB_SIZE }, () => 0);
     const sampler = new Sampler(samplingParams({ temperature: 1, seed: 3 }), [], VOCAB_SIZE);
-    for (let position = 0; position < NUM_SEEDS; position += 1) counts[sampler.choose(logits, position)]! += 1;
+    for (let position = 0; position < NUM_SEEDS; position += 1)
+      counts[sampler.choose(logits, position)]! += 1;
     expectDistribution(counts, softmax(logits, 1));
   });
 
   it('tells a wrong distribution from the right one', () => {
-    const { statistic, degreesOfFreedom } = chiSquare(countChoices(logits, { temperature: 1.1 }), softmax(logits, 1));
+    const { statistic, degreesOfFreedom } = chiSquare(
+      countChoices(logits, { temperature: 1.1 }),
+      softmax(logits, 1),
+    );
     expect(statistic).toBeGreaterThan(chiSquareLimit(degreesOfFreedom));
   });
 
@@ -65,14 +73,20 @@ describe('Sampler', () => {
       kept.add(index);
       covered += probabilities[index]!;
     }
-    expectDistribution(countChoices(logits, { temperature: 1, topP: 0.7 }), restrictedTo(kept, probabilities));
+    expectDistribution(
+      countChoices(logits, { temperature: 1, topP: 0.7 }),
+      restrictedTo(kept, probabilities),
+    );
   });
 
   it('keeps what is at least min_p times as probable as the best', () => {
     const probabilities = softmax(logits, 1);
     const floor = 0.2 * Math.max(...probabilities);
     const kept = new Set(descending(probabilities).filter((index) => probabilities[index]! >= floor));
-    expectDistribution(countChoices(logits, { temperature: 1, minP: 0.2 }), restrictedTo(kept, probabilities));
+    expectDistribution(
+      countChoices(logits, { temperature: 1, minP: 0.2 }),
+      restrictedTo(kept, probabilities),
+    );
   });
 
   it('applies penalties and bias to the logits', () => {
@@ -107,6 +121,7 @@ describe('gumbelBound', () => {
       const bits = tokenBits(positionKey(1, 2), tokenId);
       expect(gumbelBound(bits)).toBeGreaterThanOrEqual(gumbel(bits));
     }
-    for (const bits of [0, -1, 1, 0x7fffffff, -0x80000000]) expect(gumbelBound(bits)).toBeGreaterThanOrEqual(gumbel(bits));
+    for (const bits of [0, -1, 1, 0x7fffffff, -0x80000000])
+      expect(gumbelBound(bits)).toBeGreaterThanOrEqual(gumbel(bits));
   });
 });

@@ -30,7 +30,9 @@ interface Decoding {
 }
 
 /** Decodes through prefill and rounds; also returns how many drafts were accepted. */
-async function decode(decoding: Decoding): Promise<{ tokenIds: number[]; numAccepted: number; widths: number[] }> {
+async function decode(
+  decoding: Decoding,
+): Promise<{ tokenIds: number[]; numAccepted: number; widths: number[] }> {
   const { prompt, numTokens, params } = decoding;
   const target = new ScriptedTarget(decoding.maxWidth);
   const cache = new ScriptedCache(CAPACITY);

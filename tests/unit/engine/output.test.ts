@@ -3,7 +3,9 @@ import { describe, expect, it } from 'vitest';
 import { OutputText } from '../../../src/engine/output.ts';
 
 /** Tokens are bytes. */
-const bytes = { decode: (tokenIds: readonly number[]): string => new TextDecoder().decode(Uint8Array.from(tokenIds)) };
+const bytes = {
+  decode: (tokenIds: readonly number[]): string => new TextDecoder().decode(Uint8Array.from(tokenIds)),
+};
 
 function run(text: string, stops: readonly string[]): { deltas: string[]; isStopped: boolean } {
   const output = new OutputText(bytes, stops);

@@ -1,0 +1,104 @@
+/**
+ * `npm run check:exact`: decodes every prompt without speculation, with adaptive and with every fixed depth, greedy
+ * and sampled, on one and on two threads, and counts the prompts whose token ids are the same. The last line is JSON.
+ */
+import { parseArgs } from 'node:util';
+import { GREEDY, type SamplingParams } from '../src/decoding/sampling-params.ts';
+import type { Engine, SpeculationSettings } from '../src/engine/generation.ts';
+import { openEngine } from './bench/open-engine.ts';
+import { manyPrompts } from './bench/prompts.ts';
+import { runRequest } from './bench/run-request.ts';
+
+const { values } = parseArgs({
+  options: {
+    model: { type: 'string' },
+    prompts: { type: 'string', default: '100' },
+    tokens: { type: 'string', default: '128' },
+    seeds: { type: 'string', default: '3' },
+    threads: { type: 'string', default: '1,2' },
+  },
+});
+const prompts = manyPrompts(Number(values.prompts));
+const numTokens = Number(values.tokens);
+const seeds = Array.from({ length: Number(values.seeds) }, (_, index) => index + 1);
+const threadCounts = values.threads.split(',').map(Number);
+
+const SAMPLED = { ...GREEDY, temperature: 0.8 };
+const WITH_PENALTIES = {
+  ...SAMPLED,
+  topP: 0.95,
+  presencePenalty: 0.3,
+  frequencyPenalty: 0.2,
+  repetitionPenalty: 1.1,
+};
+const samplings: (readonly [string, SamplingParams])[] = [
+  ['greedy', GREEDY],
+  ...seeds.map((seed) => [`T=0.8 seed ${seed}`, { ...SAMPLED, seed }] as const),
+  ...seeds.map((seed) => [`T=0.8 top_p penalties seed ${seed}`, { ...WITH_PENALTIES, seed }] as const),
+];
+
+const OFF: SpeculationSettings = { maxDraftTokens: 0, adaptive: false, measureBaseline: false };
+
+/** The prompts whose ids under `speculation` are the reference's, of those given. */
+async function countIdentical(
+  engine: Engine,
+  sampling: SamplingParams,
+  speculation: SpeculationSettings,
+  references: readonly string[],
+): Promise<number> {
+  let identical = 0;
+  for (const [index, prompt] of prompts.entries()) {
+    const { tokenIds } = await runRequest(engine, { prompt: prompt.text, numTokens, sampling, speculation });
+    if (tokenIds.join() === references[index]) identical += 1;
+  }
+  return identical;
+}
+
+let numCompared = 0;
+let numIdentical = 0;
+/** Of the first thread count: the others must give the same. */
+const referencesBySampling = new Map<string, string[]>();
+for (const numThreads of threadCounts) {
+  const engine = await openEngine(values.model, numThreads);
+  const { maxSpecTokens, numSpecTokens } = engine.model;
+  const modes: (readonly [string, SpeculationSettings])[] = [
+    ['off', OFF],
+    ['auto', { maxDraftTokens: numSpecTokens, adaptive: true, measureBaseline: false }],
+    ...Array.from(
+      { length: maxSpecTokens },
+      (_, index) =>
+        [`k=${index + 1}`, { maxDraftTokens: index + 1, adaptive: false, measureBaseline: false }] as const,
+    ),
+  ];
+  for (const [samplingName, sampling] of samplings) {
+    // The first mode of the first thread count makes the reference.
+    if (!referencesBySampling.has(samplingName)) {
+      const references: string[] = [];
+      for (const prompt of prompts) {
+        const options = { prompt: prompt.text, numTokens, sampling, speculation: OFF };
+        references.push((await runRequest(engine, options)).tokenIds.join());
+      }
+      referencesBySampling.set(samplingName, references);
+    }
+    const references = referencesBySampling.get(samplingName)!;
+    const isReference = numThreads === threadCounts[0];
+    for (const [modeName, speculation] of isReference ? modes.slice(1) : modes) {
+      const identical = await countIdentical(engine, sampling, speculation, references);
+      numCompared += prompts.length;
+      numIdentical += identical;
+      console.log(
+        `${numThreads} threads, ${samplingName}, ${modeName}: ${identical} of ${prompts.length} identical`,
+      );
+    }
+  }
+  await engine.close();
+}
+console.log(
+  JSON.stringify({
+    prompts: prompts.length,
+    tokens: numTokens,
+    compared: numCompared,
+    identical: numIdentical,
+  }),
+);
+process.exitCode = numIdentical === numCompared ? 0 : 1;

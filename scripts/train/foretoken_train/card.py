@@ -1,0 +1,166 @@
+"""Writes a model folder's README.md, and the README.md of the folder that holds all models."""
+
+import argparse
+from pathlib import Path
+
+from .catalogue import catalogue
+from .model_facts import ModelFacts, model_facts
+
+HEADER = """---
+license: apache-2.0
+language:
+- code
+{languages}library_name: onnxruntime
+pipeline_tag: text-generation
+tags:
+- code
+- fill-in-the-middle
+- multi-token-prediction
+- speculative-decoding
+- onnx
+---
+"""
+INTRODUCTION = """
+A small code-completion model with one recursive multi-token-prediction (MTP) module, trained from scratch by
+[foretoken's scripts](../../scripts/train/README.md). It exists to be served by foretoken: the MTP module drafts tokens
+and the target model verifies them, so that the text is the target's own.
+"""
+USE = """
+## What it is for, and what not
+
+- For: trying speculative decoding on two CPU cores, short completions and fill-in-the-middle in the languages it was
+  trained on, tests and benchmarks of the server.
+- Not for: writing code that nobody reads. It is far smaller and far less trained than the models in editors: it knows
+  syntax, idiom and local names, not your libraries, and invents identifiers that do not exist.
+- Not for: conversation or instructions (it has seen source files only), other languages, anything about people.
+- Greedy text of a small model repeats itself, which flatters acceptance; read acceptance beside distinct-4 (share of
+  4-grams of a continuation that are not repeats).
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, help="model folder, models/<id>")
+    parser.add_argument("--corpus", type=Path, nargs="*", default=[], help="summaries (.json) that `prepare` wrote")
+    parser.add_argument("--benchmark", type=Path, help="benchmark result: JSON with `card`, an object of label: value")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    facts = model_facts(arguments.folder, arguments.corpus, arguments.benchmark)
+    (arguments.folder / "README.md").write_text(card(facts))
+    models = arguments.folder.resolve().parent
+    folders = sorted(path.parent for path in models.glob("*/ledger.json"))
+    everything = [model_facts(folder, arguments.corpus) for folder in folders]
+    (models / "README.md").write_text(catalogue(everything))
+
+
+def card(facts: ModelFacts) -> str:
+    languages = sorted({name.split("-")[0] for name in facts.training_sets})
+    sections = [
+        f"# {facts.folder.resolve().name}\n" + INTRODUCTION,
+        shape_section(facts),
+        data_section(facts),
+        quality_section(facts),
+        benchmark_section(facts),
+        quantisation_section(facts),
+        cost_section(facts),
+        USE,
+    ]
+    header = HEADER.format(languages="".join(f"- {language}\n" for language in languages))
+    return header + "\n".join(section.strip("\n") + "\n" for section in sections if section)
+
+
+def table(header: list[str], rows: list[list]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines) + "\n"
+
+
+def shape_section(facts: ModelFacts) -> str:
+    shape, settings = facts.shape, facts.config.get("foretoken", {})
+    rows = [
+        ["target model", f"{shape.target_parameters / 1e6:.1f} M parameters, embedding and output head included"],
+        ["MTP module", f"{shape.mtp_parameters / 1e6:.1f} M parameters more; embedding and output head are shared"],
+        ["layers", f"{shape.num_layers} of width {shape.hidden_size}, SwiGLU {shape.intermediate_size}"],
+        ["attention", f"{shape.num_heads} heads of {shape.head_size}, {shape.num_kv_heads} key-value head(s), RoPE"],
+        ["vocabulary", f"{shape.vocab_size}, byte-level BPE split for code"],
+        ["context", f"{shape.context_length} tokens"],
+        ["shipped graphs", f"{settings.get('precision')}, block size {settings.get('block_size')}"],
+        ["`model.onnx.data`", facts.megabytes("model.onnx.data")],
+        ["`model.safetensors`", f"{facts.megabytes('model.safetensors')}, bfloat16, to fine-tune or convert from"],
+    ]
+    return "## Shape\n\n" + table(["", ""], rows)
+
+
+def data_section(facts: ModelFacts) -> str:
+    lines = ["## Data\n"]
+    for name in facts.training_sets:
+        summary = facts.corpora.get(name)
+        if summary:
+            lines.append(
+                f"**{name}**: {summary['documents']:,} files, {summary['bytes'] / 1e6:.1f} MB, "
+                f"{summary['tokens'] / 1e6:.1f} M tokens, of " + ", ".join(summary["repositories"]) + ".\n"
+            )
+    known = [facts.corpora[name]["tokens"] for name in facts.training_sets if name in facts.corpora]
+    if len(known) == len(facts.training_sets):
+        passes = facts.tokens_trained / sum(known)
+        seen = f"{passes:.0%} of it, so most of it was never seen" if passes < 0.5 else f"{passes:.1f} passes over it"
+        lines.append(f"Trained on {facts.tokens_trained / 1e6:.1f} M tokens drawn from this: about {seen}.\n")
+    held_out = [
+        f"{n} ({', '.join(facts.corpora[n]['repositories'])})" for n in facts.validation_sets if n in facts.corpora
+    ]
+    lines.append("Held out, never trained on: " + ", ".join(held_out or facts.validation_sets) + ".\n")
+    return "\n".join(lines)
+
+
+def quality_section(facts: ModelFacts) -> str:
+    rows = []
+    for name, measured in facts.evaluation.get("validation", {}).items():
+        agreement = " ".join(f"{share:.2f}" for share in measured["mtp_agreement"])
+        rows.append(
+            [name, measured["nats_per_token"], measured["bits_per_byte"], agreement, measured["greedy_distinct_4"]]
+        )
+    if not rows:
+        return ""
+    header = ["held-out code", "nats/token", "bits/byte", "MTP agreement, depth 1 to 4", "greedy distinct-4"]
+    explanation = (
+        "MTP agreement: share of positions where the module, given the true tokens, chooses as the target does.\n"
+    )
+    return "## Quality\n\n" + table(header, rows) + "\n" + explanation
+
+
+def benchmark_section(facts: ModelFacts) -> str:
+    rows = [[label, value] for label, value in facts.benchmark.get("card", {}).items()]
+    return "## Acceptance and speed\n\n" + table(["benchmark", ""], rows) if rows else ""
+
+
+def quantisation_section(facts: ModelFacts) -> str:
+    rows = [
+        [
+            row["precision"],
+            row["head_precision"],
+            row["block_size"] or "",
+            row["graph_megabytes"],
+            row["nats_per_token"],
+        ]
+        for row in facts.quantisation.get("rows", [])
+    ]
+    if not rows:
+        return ""
+    header = ["matrices", "output head", "block", "graphs, MB", "validation nats/token"]
+    return f"## Precision\n\nOn {facts.quantisation['validation']}.\n\n" + table(header, rows)
+
+
+def cost_section(facts: ModelFacts) -> str:
+    rows = [
+        [
+            entry["started_at"],
+            entry["stage"],
+            entry["device"],
+            f"{entry['hours']:.2f}",
+            f"{entry['steps']:,}",
+            f"{entry['tokens'] / 1e6:.2f}",
+            f"{entry['flops']:.2e}",
+        ]
+        for entry in facts.ledger
+    ]
+    header = ["started", "stage", "device", "hours", "steps", "M tokens", "FLOPs"]
+    return "## Cost of training\n\n" + table(header, rows)

@@ -1,0 +1,88 @@
+"""What a model folder says of itself, gathered for its card. Knows nothing of Markdown."""
+
+import argparse
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import pretrain
+from .shape import ModelShape
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """The folder's JSON files; those that are absent are empty."""
+
+    folder: Path
+    config: dict
+    ledger: list[dict]
+    evaluation: dict
+    quantisation: dict
+    corpora: dict[str, dict]
+    benchmark: dict
+
+    @property
+    def shape(self) -> ModelShape:
+        return ModelShape(**self.ledger[-1]["shape"])
+
+    @property
+    def tokens_trained(self) -> int:
+        return sum(entry["tokens"] for entry in self.ledger)
+
+    @property
+    def training_sets(self) -> list[str]:
+        return sorted({name for entry in self.ledger for name in entry["settings"]["data"]})
+
+    @property
+    def validation_sets(self) -> list[str]:
+        return sorted({name for entry in self.ledger for name in entry["settings"]["validation"]})
+
+    def megabytes(self, name: str) -> str:
+        return f"{(self.folder / name).stat().st_size / 1e6:.1f} MB"
+
+
+def read_json(path: Path | None, default: dict | list) -> dict | list:
+    return json.loads(path.read_text()) if path and path.exists() else default
+
+
+def model_facts(folder: Path, corpora: list[Path], benchmark: Path | None = None) -> ModelFacts:
+    """corpora: the summaries that `prepare` wrote, named as the token files that the ledger names."""
+    ledger = read_json(folder / "ledger.json", [])
+    if not ledger:
+        raise ValueError(f"{folder}: expected a ledger.json with at least one run")
+    return ModelFacts(
+        folder=folder,
+        config=read_json(folder / "genai_config.json", {}),
+        ledger=ledger,
+        evaluation=read_json(folder / "evaluation.json", {}),
+        quantisation=read_json(folder / "quantisation.json", {}),
+        corpora={path.stem: read_json(path, {}) for path in corpora},
+        benchmark=read_json(benchmark, {}),
+    )
+
+
+def training_commands(facts: ModelFacts) -> list[str]:
+    """The pretrain commands of the ledger, in order; each run starts from the weights of the one before it."""
+    parser = argparse.ArgumentParser()
+    pretrain.add_arguments(parser)
+    commands = []
+    for number, entry in enumerate(facts.ledger, start=1):
+        settings = entry["settings"]
+        parts = [f"foretoken-train pretrain --tokenizer runs/tokenizer --out runs/{number} --steps {entry['steps']}"]
+        parts += [f"--{key} " + " ".join(f"runs/{n}.npz" for n in settings[key]) for key in ("data", "validation")]
+        if number > 1:
+            parts.append(f"--init-from runs/{number - 1}/model.safetensors")
+        parts += [option(key, value) for key, value in settings.items() if chosen(parser, key, value)]
+        commands.append(" ".join(parts))
+    return commands
+
+
+def chosen(parser: argparse.ArgumentParser, key: str, value: object) -> bool:
+    """Whether a setting shapes the run and is not the default; budget, data and device are given elsewhere."""
+    placed = ("data", "validation", "minutes", "steps", "device", "threads", "checkpoint_minutes", "validate_minutes")
+    return key not in placed and value is not None and value != parser.get_default(key)
+
+
+def option(key: str, value: object) -> str:
+    flag = f"--{key.replace('_', '-')}"
+    return flag if value is True else f"{flag} {value}"

@@ -1,0 +1,53 @@
+"""Measures what each precision costs in size and validation loss; writes quantisation.json."""
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from .evaluation_data import load_validation
+from .export import write_graphs
+from .onnx_evaluation import onnx_loss
+from .quantise import Precision
+from .tokenizer import END_OF_TEXT
+from .weights import load_weights
+
+FP32 = Precision(32, 32)
+CHOICES = [(FP32, FP32)] + [(Precision(bits, size),) * 2 for bits in (8, 4) for size in (32, 64, 128)]
+CHOICES += [(Precision(4, 32), Precision(8, 32))]
+GRAPH_FILES = ("model.onnx", "mtp.onnx", "model.onnx.data")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--weights", type=Path, required=True, help="model.safetensors")
+    parser.add_argument("--tokenizer", type=Path, required=True, help="folder of tokenizer.json")
+    parser.add_argument("--validation", type=Path, required=True, help="token file never trained on")
+    parser.add_argument("--out", type=Path, required=True, help="quantisation.json to write")
+    parser.add_argument("--rows", type=int, default=32)
+    parser.add_argument("--row-length", type=int, default=512)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    model = load_weights(arguments.weights).eval()
+    end_of_text = Tokenizer.from_file(str(arguments.tokenizer / "tokenizer.json")).token_to_id(END_OF_TEXT)
+    validation = load_validation(arguments.validation, end_of_text)
+    tokens = validation.rows(arguments.row_length, arguments.rows)
+    rows = []
+    for precision, head in CHOICES:
+        with tempfile.TemporaryDirectory() as folder:
+            write_graphs(model, precision, head, Path(folder))
+            nats_per_token = onnx_loss(Path(folder), tokens)
+            num_bytes = sum((Path(folder) / name).stat().st_size for name in GRAPH_FILES)
+        row = {
+            "precision": precision.name,
+            "head_precision": head.name,
+            "block_size": None if precision.bits == 32 else precision.block_size,
+            "graph_megabytes": round(num_bytes / 1e6, 1),
+            "nats_per_token": round(nats_per_token, 4),
+        }
+        rows.append(row)
+        print(json.dumps(row))
+    table = {"validation": validation.name, "tokens": tokens.size, "rows": rows}
+    arguments.out.write_text(json.dumps(table, indent=2) + "\n")

@@ -1,0 +1,92 @@
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+import torch.nn.functional as F
+
+from foretoken_train import export
+from foretoken_train.model import CodeModel
+from foretoken_train.onnx_evaluation import onnx_agreement, onnx_loss
+from foretoken_train.quantise import Precision
+from foretoken_train.reference import export_weights, quantised_model
+
+
+def exported(weights_path: Path, tokenizer_folder: Path, folder: Path, precision: str, block_size: int = 32) -> Path:
+    parser = argparse.ArgumentParser()
+    export.add_arguments(parser)
+    export.run(
+        parser.parse_args(
+            f"--weights {weights_path} --tokenizer {tokenizer_folder} --out {folder} "
+            f"--precision {precision} --block-size {block_size}".split()
+        )
+    )
+    return folder
+
+
+@pytest.mark.parametrize(("precision", "block_size"), [("fp32", 32), ("int8", 32), ("int4", 32), ("int8", 64)])
+def test_graphs_agree_with_pytorch(
+    precision: str, block_size: int, weights_path: Path, tokenizer_folder: Path, tmp_path: Path
+) -> None:
+    """`export` itself checks the target in one pass, through its cache with rollback, and the chained MTP module."""
+    exported(weights_path, tokenizer_folder, tmp_path, precision, block_size)
+    config = json.loads((tmp_path / "genai_config.json").read_text())
+    assert config["foretoken"]["precision"] == precision
+    assert config["foretoken"]["exact_widths"] in ("all", "even")
+    assert set(config["foretoken"]["sha256"]) == {
+        "model.onnx",
+        "mtp.onnx",
+        "model.onnx.data",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    }
+
+
+def test_both_graphs_point_at_the_same_bytes(weights_path: Path, tokenizer_folder: Path, tmp_path: Path) -> None:
+    exported(weights_path, tokenizer_folder, tmp_path, "int8")
+    places = {}
+    for name in ("model.onnx", "mtp.onnx"):
+        graph = onnx.load(tmp_path / name, load_external_data=False).graph
+        places[name] = {
+            i.name: {entry.key: entry.value for entry in i.external_data} for i in graph.initializer if i.external_data
+        }
+    for shared in ("logits.quantised", "logits.scales", "embedding.quantised", "cos", "sin"):
+        assert places["model.onnx"][shared] == places["mtp.onnx"][shared]
+    assert all(int(place["offset"]) % 4096 == 0 for place in places["model.onnx"].values())
+
+
+def test_a_wrong_graph_is_refused(
+    weights_path: Path, tokenizer_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong_weights(model: CodeModel) -> dict[str, np.ndarray]:
+        weights = export_weights(model)
+        return weights | {"norm.weight": weights["norm.weight"] * 2}
+
+    monkeypatch.setattr(export, "export_weights", wrong_weights)
+    with pytest.raises(SystemExit):
+        exported(weights_path, tokenizer_folder, tmp_path, "fp32")
+
+
+def test_folding_leaves_the_function_unchanged(model: CodeModel) -> None:
+    fp32 = Precision(32, 32)
+    folded = quantised_model(model, fp32, fp32)
+    ids = torch.arange(40)[None]
+    with torch.no_grad():
+        states = model.hidden_states(ids)
+        assert torch.allclose(folded.hidden_states(ids), states, atol=1e-4)
+        expected = model.mtp_states(states[:, :-1], ids[:, 1:])
+        assert torch.allclose(folded.mtp_states(states[:, :-1], ids[:, 1:]), expected, atol=1e-4)
+
+
+def test_onnx_loss_is_pytorchs(model: CodeModel, weights_path: Path, tokenizer_folder: Path, tmp_path: Path) -> None:
+    folder = exported(weights_path, tokenizer_folder, tmp_path, "fp32")
+    rows = np.random.default_rng(0).integers(0, 512, (2, 64))
+    with torch.no_grad():
+        logits = model.head(model.hidden_states(torch.from_numpy(rows)))[:, :-1]
+    expected = F.cross_entropy(logits.flatten(0, 1), torch.from_numpy(rows[:, 1:]).flatten()).item()
+    assert onnx_loss(folder, rows) == pytest.approx(expected, abs=1e-4)
+    shares = onnx_agreement(folder, rows, 3)
+    assert len(shares) == 3 and all(0 <= share <= 1 for share in shares)

@@ -1,0 +1,226 @@
+/** The server's settings: one table says how each is named, parsed, defaulted and explained. */
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { ForetokenError } from './errors.ts';
+
+export interface Settings {
+  readonly model: string;
+  readonly host: string;
+  readonly port: number;
+  /** 0: chosen by the engine. */
+  readonly numThreads: number;
+  readonly maxNumSeqs: number;
+  readonly maxQueue: number;
+  /** 0: the model's own default. */
+  readonly numDraftTokens: number;
+  readonly speculation: 'auto' | 'off';
+  readonly maxBodyMib: number;
+  readonly shutdownTimeoutSeconds: number;
+  readonly logLevel: LogLevel;
+}
+
+const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
+export type LogLevel = (typeof logLevels)[number];
+
+interface Setting<Value> {
+  readonly flag: string;
+  /** The first that is set counts. */
+  readonly env: readonly string[];
+  readonly placeholder: string;
+  /** As text, parsed like any other value; absent where it must be looked up. */
+  readonly default?: string;
+  readonly description: string;
+  readonly expected: string;
+  /** Undefined: not as expected. */
+  readonly parse: (text: string) => Value | undefined;
+}
+
+function text(): Pick<Setting<string>, 'expected' | 'parse'> {
+  return { expected: 'a non-empty text', parse: (value) => (value === '' ? undefined : value) };
+}
+
+function number(
+  minimum: number,
+  maximum: number,
+  integer = true,
+): Pick<Setting<number>, 'expected' | 'parse'> {
+  return {
+    expected: `${integer ? 'an integer' : 'a number'} from ${minimum} to ${maximum}`,
+    parse: (value) => {
+      const parsed = /^\d+(\.\d+)?$/.test(value) ? Number(value) : NaN;
+      return parsed >= minimum && parsed <= maximum && (!integer || Number.isInteger(parsed))
+        ? parsed
+        : undefined;
+    },
+  };
+}
+
+function oneOf<const Value extends string>(
+  values: readonly Value[],
+): Pick<Setting<Value>, 'expected' | 'parse'> {
+  return { expected: values.join(' | '), parse: (value) => values.find((allowed) => allowed === value) };
+}
+
+const table: { readonly [Name in keyof Settings]: Setting<Settings[Name]> } = {
+  model: {
+    flag: 'model',
+    env: ['FORETOKEN_MODEL'],
+    placeholder: 'FOLDER',
+    description: 'Model folder, with genai_config.json (default: the bundled model)',
+    ...text(),
+  },
+  host: {
+    flag: 'host',
+    env: ['FORETOKEN_HOST', 'HOST'],
+    placeholder: 'ADDRESS',
+    default: '127.0.0.1',
+    description: 'Address to listen on',
+    ...text(),
+  },
+  port: {
+    flag: 'port',
+    env: ['FORETOKEN_PORT', 'PORT'],
+    placeholder: 'N',
+    default: '8080',
+    description: 'Port to listen on, 0 for any free one',
+    ...number(0, 65_535),
+  },
+  numThreads: {
+    flag: 'threads',
+    env: ['FORETOKEN_THREADS'],
+    placeholder: 'N',
+    default: '0',
+    description: 'Threads of the model, 0 for what suits the machine',
+    ...number(0, 1024),
+  },
+  maxNumSeqs: {
+    flag: 'max-num-seqs',
+    env: ['FORETOKEN_MAX_NUM_SEQS'],
+    placeholder: 'N',
+    default: '4',
+    description: 'Sequences that are generated at the same time, in turns',
+    ...number(1, 256),
+  },
+  maxQueue: {
+    flag: 'max-queue',
+    env: ['FORETOKEN_MAX_QUEUE'],
+    placeholder: 'N',
+    default: '64',
+    description: 'Sequences that may wait; more are refused with 429',
+    ...number(0, 65_536),
+  },
+  numDraftTokens: {
+    flag: 'num-draft-tokens',
+    env: ['FORETOKEN_NUM_DRAFT_TOKENS'],
+    placeholder: 'N',
+    default: '0',
+    description: "Most drafts a round where a request does not say, 0 for the model's own default",
+    ...number(0, 64),
+  },
+  speculation: {
+    flag: 'speculation',
+    env: ['FORETOKEN_SPECULATION'],
+    placeholder: 'auto|off',
+    default: 'auto',
+    description: 'Whether to speculate where a request does not say',
+    ...oneOf(['auto', 'off']),
+  },
+  maxBodyMib: {
+    flag: 'max-body-mib',
+    env: ['FORETOKEN_MAX_BODY_MIB'],
+    placeholder: 'N',
+    default: '4',
+    description: 'Largest request body or socket message, in MiB',
+    ...number(0.001, 256, false),
+  },
+  shutdownTimeoutSeconds: {
+    flag: 'shutdown-timeout',
+    env: ['FORETOKEN_SHUTDOWN_TIMEOUT'],
+    placeholder: 'SECONDS',
+    default: '30',
+    description: 'How long running requests may go on after SIGTERM or SIGINT',
+    ...number(0, 86_400, false),
+  },
+  logLevel: {
+    flag: 'log-level',
+    env: ['FORETOKEN_LOG_LEVEL'],
+    placeholder: 'LEVEL',
+    default: 'info',
+    description: `One of ${logLevels.join(', ')}`,
+    ...oneOf(logLevels),
+  },
+};
+
+const modelsFolder = fileURLToPath(new URL('../models', import.meta.url));
+
+/** The one model that comes with the package. */
+export function defaultModelFolder(root: string = modelsFolder): string {
+  const folders = existsSync(root)
+    ? readdirSync(root, { withFileTypes: true }).filter((entry) => entry.isDirectory())
+    : [];
+  const models = folders.filter(({ name }) => existsSync(join(root, name, 'genai_config.json')));
+  if (models.length === 1) return join(root, models[0]!.name);
+  const found = models.length > 0 ? models : folders;
+  const names = found.map(({ name }) => name).join(', ') || 'nothing';
+  const message = `--model: expected one folder with genai_config.json in ${root}, found ${names}; name one with --model`;
+  throw new ForetokenError('invalid_setting', message, '--model');
+}
+
+function flagValues(args: readonly string[]): Partial<Record<string, string>> {
+  const options = Object.fromEntries(
+    Object.values(table).map(({ flag }) => [flag, { type: 'string' as const }]),
+  );
+  try {
+    return parseArgs({ args: [...args], options, strict: true, allowPositionals: false }).values;
+  } catch (error) {
+    const [sentence = ''] = String(error)
+      .replace(/^TypeError(?: \[\w+\])?: /, '')
+      .split('. ');
+    throw new ForetokenError('invalid_setting', `${sentence}; see foretoken --help`, null, { cause: error });
+  }
+}
+
+/** Flags win over the environment, and `FORETOKEN_` names over general ones. An empty variable is an absent one. */
+export function readSettings(args: readonly string[], env: NodeJS.ProcessEnv): Settings {
+  const flags = flagValues(args);
+  const read = <Value>(setting: Setting<Value>): Value | undefined => {
+    const name = setting.env.find((candidate) => (env[candidate] ?? '') !== '');
+    const given = flags[setting.flag] ?? (name === undefined ? setting.default : env[name]);
+    if (given === undefined) return undefined;
+    const value = setting.parse(given);
+    if (value !== undefined) return value;
+    const source = flags[setting.flag] === undefined ? `${name} (--${setting.flag})` : `--${setting.flag}`;
+    const message = `${source}: expected ${setting.expected}, got ${JSON.stringify(given)}`;
+    throw new ForetokenError('invalid_setting', message, `--${setting.flag}`);
+  };
+  const required = <Value>(setting: Setting<Value>): Value => read(setting)!;
+  return {
+    model: read(table.model) ?? defaultModelFolder(),
+    host: required(table.host),
+    port: required(table.port),
+    numThreads: required(table.numThreads),
+    maxNumSeqs: required(table.maxNumSeqs),
+    maxQueue: required(table.maxQueue),
+    numDraftTokens: required(table.numDraftTokens),
+    speculation: required(table.speculation),
+    maxBodyMib: required(table.maxBodyMib),
+    shutdownTimeoutSeconds: required(table.shutdownTimeoutSeconds),
+    logLevel: required(table.logLevel),
+  };
+}
+
+/** The settings' part of `--help`. */
+export function settingsHelp(): string {
+  const rows = Object.values(table).map((setting) => ({
+    flag: `--${setting.flag} ${setting.placeholder}`,
+    text:
+      setting.default === undefined
+        ? setting.description
+        : `${setting.description} (default: ${setting.default})`,
+    env: setting.env.join(', '),
+  }));
+  const width = Math.max(...rows.map(({ flag }) => flag.length));
+  return rows.map(({ flag, text: help, env }) => `  ${flag.padEnd(width)}  ${help} [${env}]`).join('\n');
+}

@@ -1,0 +1,27 @@
+/** What the engine tells about its work as it happens, and whoever counts it listens to. */
+import type { GenerationReport } from './generation-report.ts';
+
+export type FinishReason = 'stop' | 'length';
+
+export interface EngineLoad {
+  readonly numRunning: number;
+  readonly numWaiting: number;
+  /** Share of the KV cache's positions in use, 0 to 1. */
+  readonly kvCacheUsage: number;
+}
+
+/** One verify round of one sequence, as it happened. Seconds are wall time. */
+export interface RoundStats {
+  readonly numDraftTokens: number;
+  readonly numAcceptedDraftTokens: number;
+  readonly draftSeconds: number;
+  readonly verifySeconds: number;
+  readonly sampleSeconds: number;
+}
+
+/** Is told what happens; must not throw. */
+export interface EngineObserver {
+  roundFinished(round: RoundStats): void;
+  /** Every accepted request ends here once: finished, aborted by its client, or failed. */
+  requestFinished(outcome: FinishReason | 'abort' | 'error', report: GenerationReport): void;
+}

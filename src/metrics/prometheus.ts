@@ -1,0 +1,128 @@
+/**
+ * What happens, as Prometheus series. Has the shape of the engine's observer without knowing the engine; a registry of
+ * its own, so that several servers fit into one process.
+ */
+import { collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { measureEventLoopLag } from './event-loop-lag.ts';
+import type { GenerationReport } from './generation-report.ts';
+import { RequestMetrics, type RequestOutcome } from './request-metrics.ts';
+
+export interface RoundTimes {
+  readonly numDraftTokens: number;
+  readonly draftSeconds: number;
+  readonly verifySeconds: number;
+  readonly sampleSeconds: number;
+}
+
+/** A loaded model and how busy it is. */
+export interface MeasuredEngine {
+  readonly model: { readonly id: string; readonly maxSpecTokens: number };
+  load(): { readonly numRunning: number; readonly numWaiting: number; readonly kvCacheUsage: number };
+}
+
+interface RoundMetrics {
+  readonly interTokenLatency: Histogram;
+  readonly stepSeconds: Histogram;
+  readonly depth: Histogram;
+}
+
+const stepBuckets = [0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1];
+
+export class PrometheusMetrics {
+  readonly #registry = new Registry();
+  readonly #stopLag: () => void;
+  #labels: { model_name: string } | null = null;
+  #requests: RequestMetrics | null = null;
+  #rounds: RoundMetrics | null = null;
+
+  constructor() {
+    collectDefaultMetrics({ register: this.#registry });
+    this.#stopLag = measureEventLoopLag(this.#registry);
+  }
+
+  /** From here on there is a model to label series with; what came before was not traffic. */
+  watch(engine: MeasuredEngine): void {
+    const labels = { model_name: engine.model.id };
+    this.#labels = labels;
+    this.#requests = new RequestMetrics(this.#registry, labels);
+    this.#rounds = this.#roundMetrics(engine.model.maxSpecTokens);
+    this.#gauge(
+      'vllm:num_requests_running',
+      'Requests that are being generated',
+      () => engine.load().numRunning,
+    );
+    this.#gauge('vllm:num_requests_waiting', 'Requests in the queue', () => engine.load().numWaiting);
+    this.#gauge(
+      'vllm:kv_cache_usage_perc',
+      'Share of the KV cache in use, 0 to 1',
+      () => engine.load().kvCacheUsage,
+    );
+  }
+
+  roundFinished(round: RoundTimes): void {
+    const labels = this.#labels;
+    if (labels === null || this.#rounds === null) return;
+    const { numDraftTokens, draftSeconds, verifySeconds, sampleSeconds } = round;
+    const { interTokenLatency, stepSeconds, depth } = this.#rounds;
+    interTokenLatency.observe(labels, draftSeconds + verifySeconds + sampleSeconds);
+    if (numDraftTokens > 0) stepSeconds.observe({ ...labels, phase: 'draft' }, draftSeconds);
+    stepSeconds.observe({ ...labels, phase: 'verify' }, verifySeconds);
+    stepSeconds.observe({ ...labels, phase: 'sample' }, sampleSeconds);
+    depth.observe(labels, numDraftTokens);
+  }
+
+  requestFinished(outcome: RequestOutcome, report: GenerationReport): void {
+    this.#requests?.add(outcome, report);
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType;
+  }
+
+  text(): Promise<string> {
+    return this.#registry.metrics();
+  }
+
+  close(): void {
+    this.#stopLag();
+  }
+
+  #roundMetrics(maxSpecTokens: number): RoundMetrics {
+    const registers = [this.#registry];
+    return {
+      interTokenLatency: new Histogram({
+        name: 'vllm:inter_token_latency_seconds',
+        help: 'Time of a round, from one output to the next',
+        labelNames: ['model_name'],
+        buckets: stepBuckets,
+        registers,
+      }),
+      stepSeconds: new Histogram({
+        name: 'foretoken_decode_step_seconds',
+        help: 'Time of a round by phase',
+        labelNames: ['model_name', 'phase'],
+        buckets: stepBuckets,
+        registers,
+      }),
+      depth: new Histogram({
+        name: 'foretoken_speculation_depth',
+        help: 'Drafts per round',
+        labelNames: ['model_name'],
+        buckets: [...Array(maxSpecTokens + 1).keys()],
+        registers,
+      }),
+    };
+  }
+
+  #gauge(name: string, help: string, read: () => number): void {
+    const labels = this.#labels!;
+    const registers = [this.#registry];
+    const gauge: Gauge = new Gauge({
+      name,
+      help,
+      labelNames: ['model_name'],
+      registers,
+      collect: () => gauge.set(labels, read()),
+    });
+  }
+}

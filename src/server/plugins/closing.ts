@@ -1,0 +1,19 @@
+import type { FastifyInstance } from 'fastify';
+import fp from 'fastify-plugin';
+
+const checkMs = 50;
+
+/**
+ * Closing ends the connections that are idle at that moment. One whose answer is still being sent stays open for reuse
+ * afterwards and would hold the server up, so that idle ones are looked for until all are gone.
+ */
+async function closing(app: FastifyInstance): Promise<void> {
+  app.addHook('preClose', async () => {
+    if (!app.server.listening) return;
+    const timer = setInterval(() => app.server.closeIdleConnections(), checkMs);
+    timer.unref();
+    app.server.once('close', () => clearInterval(timer));
+  });
+}
+
+export default fp(closing, { name: 'closing' });

@@ -1,0 +1,30 @@
+import swagger from '@fastify/swagger';
+import swaggerUi from '@fastify/swagger-ui';
+import type { FastifyInstance } from 'fastify';
+import fp from 'fastify-plugin';
+
+/** `/openapi.json` and `/docs`, from the schemas that validate. */
+async function openapi(app: FastifyInstance, { version }: { version: string }): Promise<void> {
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'foretoken',
+        description:
+          'Speculative decoding with multi-token prediction. Beside these routes, GET /v1/responses upgrades to a ' +
+          "WebSocket that speaks OpenAI's Responses events.",
+        version,
+        license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+      },
+      tags: [
+        { name: 'generation', description: 'Text' },
+        { name: 'models', description: 'What is loaded' },
+        { name: 'operations', description: 'Health and metrics' },
+      ],
+    },
+  });
+  await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: true });
+  app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger());
+}
+
+export default fp(openapi, { name: 'openapi' });

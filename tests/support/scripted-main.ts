@@ -1,0 +1,11 @@
+/** `foretoken serve` with a scripted engine in place of a model; its round time is in SCRIPTED_ROUND_MS. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { serve } from '../../src/cli/serve.ts';
+import { ScriptedEngine } from './scripted-engine.ts';
+
+const loadMs = 50;
+
+await serve(process.argv.slice(2), async ({ observer }) => {
+  await sleep(loadMs);
+  return new ScriptedEngine({ observer, roundMs: Number(process.env['SCRIPTED_ROUND_MS'] ?? 0) });
+});
