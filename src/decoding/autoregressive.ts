@@ -14,8 +14,8 @@ export async function plainStep(
   tokenId: number,
 ): Promise<{ readonly tokenId: number; readonly seconds: number }> {
   const start = performance.now();
-  const { logits } = await target.forward(cache, [tokenId]);
-  const chosen = sampler.choose(logits.subarray(0, target.vocabSize), cache.length);
+  const { logits } = await target.forwardAtWidth(cache, [tokenId]);
+  const chosen = sampler.choose(logits, cache.length);
   sampler.push(chosen);
   return { tokenId: chosen, seconds: secondsSince(start) };
 }

@@ -13,7 +13,4 @@ export interface DecodingState {
   nextTokenId: number;
 }
 
-/** Fills up a forward that would be too narrow to decide (MIN_DECIDING_WIDTH); its entry is overwritten. */
-export const PADDING_TOKEN_ID = 0;
-
 export const secondsSince = (startMs: number): number => (performance.now() - startMs) / 1000;

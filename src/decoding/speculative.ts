@@ -1,10 +1,9 @@
 /**
- * THE ROUND: draft, verify in one forward, accept, rewind. With no drafts it is plain decoding at the deciding width.
+ * THE ROUND: draft, verify in one forward, accept, rewind. With no drafts it is decoding without speculation.
  * Knows nothing of text, HTTP or ONNX.
  */
-import { MIN_DECIDING_WIDTH } from '../model/target-model.ts';
 import { acceptDrafts } from './acceptance.ts';
-import { PADDING_TOKEN_ID, secondsSince, type DecodingState } from './decoding-state.ts';
+import { secondsSince, type DecodingState } from './decoding-state.ts';
 
 export interface Round {
   /** The decided tokens: accepted drafts, then the recovered or bonus token. At least one. */
@@ -46,9 +45,7 @@ export async function decodeRound(state: DecodingState, numDraftTokens: number):
   const draftSeconds = secondsSince(draftStart) - sampleSeconds;
 
   const verifyStart = performance.now();
-  const tokenIds = [state.nextTokenId, ...drafts];
-  while (tokenIds.length < MIN_DECIDING_WIDTH) tokenIds.push(PADDING_TOKEN_ID);
-  const { logits, hiddenStates } = await target.forward(cache, tokenIds);
+  const { logits, hiddenStates } = await target.forward(cache, [state.nextTokenId, ...drafts]);
   const verifySeconds = secondsSince(verifyStart);
 
   const acceptStart = performance.now();

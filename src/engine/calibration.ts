@@ -57,7 +57,10 @@ export async function calibrate(model: LoadedModel): Promise<MeasuredCosts> {
     verifyRatios: verifySamples.map((samples) =>
       samples.length === 0 ? 1 : median(samples) / plainSeconds[reference]!,
     ),
-    draftSeconds: Array.from({ length: maxSpecTokens + 1 }, (_, numDraftTokens) => numDraftTokens * chainSeconds),
+    draftSeconds: Array.from(
+      { length: maxSpecTokens + 1 },
+      (_, numDraftTokens) => numDraftTokens * chainSeconds,
+    ),
   };
 }
 

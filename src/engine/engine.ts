@@ -49,6 +49,10 @@ function startWorker(workerData: WorkerOptions): Worker {
   return new Worker(new URL(file, import.meta.url), { workerData });
 }
 
+const INEXACT =
+  'on this processor the kernels round otherwise at different widths: text may depend on speculation where two tokens ' +
+  'are nearly equally likely';
+
 class WorkerEngine implements Engine {
   readonly whenReady: Promise<void>;
   state: EngineState = 'loading';
@@ -146,6 +150,7 @@ class WorkerEngine implements Engine {
       case 'model-loaded':
         this.description = message.model;
         this.fim = message.fim;
+        if (!message.isExact) logger.warn({ model: message.model.id }, INEXACT);
         logger.info(
           { model: message.model, loadSeconds: message.loadSeconds },
           'model loaded, measuring step costs',

@@ -1,4 +1,5 @@
 /** A model folder, opened: target, MTP module and the caches of their sequences. */
+import { exactWidthMultiple } from '../model/exactness.ts';
 import { readManifest, type ModelManifest } from '../model/manifest.ts';
 import { OnnxKvCachePool } from '../model/onnx-kv-cache.ts';
 import { loadMtpModule } from '../model/onnx-mtp-module.ts';
@@ -19,16 +20,23 @@ export interface LoadedModel {
   readonly targetCaches: KvCachePool;
   readonly mtp: MtpModule | null;
   readonly mtpCaches: KvCachePool | null;
+  /** Whether the text is independent of speculation on this machine (exactWidthMultiple). */
+  readonly isExact: boolean;
 }
 
 /** Throws ForetokenError `invalid_model`. */
 export async function loadModel(modelFolder: string, numThreads: number): Promise<LoadedModel> {
   const manifest = await readManifest(modelFolder);
+  const target = await loadTargetModel(manifest, MAX_WIDTH, { numThreads });
+  const targetCaches = new OnnxKvCachePool(manifest.target, manifest.contextLength);
+  const widthMultiple = await exactWidthMultiple(target, targetCaches);
+  target.widthMultiple = widthMultiple ?? 1;
   return {
     manifest,
-    target: await loadTargetModel(manifest, MAX_WIDTH, { numThreads }),
-    targetCaches: new OnnxKvCachePool(manifest.target, manifest.contextLength),
+    target,
+    targetCaches,
     mtp: await loadMtpModule(manifest, MAX_WIDTH, { numThreads: Math.min(numThreads, NUM_MTP_THREADS) }),
     mtpCaches: manifest.mtp === null ? null : new OnnxKvCachePool(manifest.mtp, manifest.contextLength),
+    isExact: widthMultiple !== null,
   };
 }

@@ -56,6 +56,7 @@ export type WorkerMessage =
       readonly type: 'model-loaded';
       readonly model: ModelDescription;
       readonly fim: FimTokenIds | null;
+      readonly isExact: boolean;
       readonly loadSeconds: number;
     }
   | { readonly type: 'engine-ready'; readonly calibration: CalibrationSummary }

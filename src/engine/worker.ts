@@ -41,7 +41,8 @@ async function start(
   const numThreads = options.numThreads || Math.min(availableParallelism(), MAX_AUTO_THREADS);
   const model = await loadModel(options.modelFolder, numThreads);
   const loadSeconds = (performance.now() - loadStart) / 1000;
-  post({ type: 'model-loaded', model: describe(model.manifest), fim: model.manifest.fim, loadSeconds });
+  const { manifest, isExact } = model;
+  post({ type: 'model-loaded', model: describe(manifest), fim: manifest.fim, isExact, loadSeconds });
   const calibrationStart = performance.now();
   const measured = await calibrate(model);
   const plainMsByLength = Object.fromEntries(

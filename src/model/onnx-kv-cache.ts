@@ -45,13 +45,16 @@ export class OnnxKvCache implements KvCache {
   }
 
   rewindTo(length: number): void {
-    if (length > this.length) throw new Error(`expected at most the ${this.length} positions held, got ${length}`);
+    if (length > this.length)
+      throw new Error(`expected at most the ${this.length} positions held, got ${length}`);
     this.length = length;
   }
 
   append(numTokens: number): void {
     if (this.length + numTokens > this.capacity) {
-      throw new Error(`expected room for ${numTokens} positions after ${this.length}, capacity is ${this.capacity}`);
+      throw new Error(
+        `expected room for ${numTokens} positions after ${this.length}, capacity is ${this.capacity}`,
+      );
     }
     this.length += numTokens;
   }

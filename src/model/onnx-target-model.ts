@@ -5,12 +5,20 @@ import type { ModelManifest } from './manifest.ts';
 import { expectedInputs, expectedOutputs, OnnxGraph } from './onnx-graph.ts';
 import type { OnnxKvCache } from './onnx-kv-cache.ts';
 import { checkTensors, openSession, type SessionSettings } from './session.ts';
-import type { KvCache, TargetModel, TargetOutput } from './target-model.ts';
+import {
+  decidingWidth,
+  PADDING_TOKEN_ID,
+  type KvCache,
+  type TargetModel,
+  type TargetOutput,
+} from './target-model.ts';
 
 export class OnnxTargetModel implements TargetModel {
   readonly vocabSize: number;
   readonly hiddenSize: number;
   readonly maxWidth: number;
+  /** 2 where the exactness check found odd widths to differ (see decidingWidth). */
+  widthMultiple = 1;
   private readonly graph: OnnxGraph;
   private readonly outputs: { readonly views: TargetOutput; readonly fetches: Record<string, ort.Tensor> }[] =
     [];
@@ -37,6 +45,16 @@ export class OnnxTargetModel implements TargetModel {
   }
 
   async forward(cache: KvCache, tokenIds: readonly number[]): Promise<TargetOutput> {
+    const numTokens = tokenIds.length;
+    const length = cache.length + numTokens;
+    const numPadding = decidingWidth(numTokens, this.widthMultiple) - numTokens;
+    const padding = Array.from({ length: numPadding }, () => PADDING_TOKEN_ID);
+    await this.forwardAtWidth(cache, [...tokenIds, ...padding]);
+    cache.rewindTo(length);
+    return this.outputs[numTokens]!.views;
+  }
+
+  async forwardAtWidth(cache: KvCache, tokenIds: readonly number[]): Promise<TargetOutput> {
     const { views, fetches } = this.outputs[tokenIds.length]!;
     await this.graph.run(cache as OnnxKvCache, tokenIds, {}, fetches);
     return views;

@@ -32,9 +32,29 @@ export interface TargetModel {
   readonly hiddenSize: number;
   /** Most tokens one forward takes. */
   readonly maxWidth: number;
-  /** Runs `tokenIds` at positions cache.length onwards, and appends them to the cache. */
+  /**
+   * Runs `tokenIds` at positions cache.length onwards, and appends them to the cache. At most one further position
+   * is overwritten. Results do not depend on how many tokens a forward takes.
+   */
   forward(cache: KvCache, tokenIds: readonly number[]): Promise<TargetOutput>;
+  /** The same at exactly the width of `tokenIds`: faster for one token, but results depend on the width. */
+  forwardAtWidth(cache: KvCache, tokenIds: readonly number[]): Promise<TargetOutput>;
   close(): Promise<void>;
+}
+
+/**
+ * Fewest tokens in a forward that decides a token or fills the target's cache. ONNX Runtime's kernels compute a
+ * single row in another order than several, and the results differ; from two rows on they are bit-identical. Keeping
+ * to this width is what makes the text independent of speculation, chunking and depth.
+ */
+export const MIN_DECIDING_WIDTH = 2;
+
+/** Fills up a forward to its deciding width; its entry is overwritten. */
+export const PADDING_TOKEN_ID = 0;
+
+/** `widthMultiple` is 2 where the kernels round the last row of an odd number otherwise, else 1. */
+export function decidingWidth(numTokens: number, widthMultiple: number): number {
+  return Math.max(MIN_DECIDING_WIDTH, Math.ceil(numTokens / widthMultiple) * widthMultiple);
 }
 
 export interface MtpOutput {
@@ -52,10 +72,3 @@ export interface MtpModule {
   forward(cache: KvCache, tokenIds: readonly number[], hiddenStates: Float32Array): Promise<MtpOutput>;
   close(): Promise<void>;
 }
-
-/**
- * Fewest tokens in a forward that decides a token or fills the target's cache. ONNX Runtime's kernels compute a
- * single row in another order than several, and the results differ; from two rows on they are bit-identical. Keeping
- * to this width is what makes the text independent of speculation, chunking and depth.
- */
-export const MIN_DECIDING_WIDTH = 2;

@@ -3,13 +3,14 @@
  * caching, rewinding or positions changes the text. As with the real kernels, a forward of a single token rounds
  * otherwise than a wider one.
  */
-import type {
-  KvCache,
-  KvCachePool,
-  MtpModule,
-  MtpOutput,
-  TargetModel,
-  TargetOutput,
+import {
+  PADDING_TOKEN_ID,
+  type KvCache,
+  type KvCachePool,
+  type MtpModule,
+  type MtpOutput,
+  type TargetModel,
+  type TargetOutput,
 } from '../../src/model/target-model.ts';
 
 export const VOCAB_SIZE = 24;
@@ -90,6 +91,17 @@ export class ScriptedTarget implements TargetModel {
   }
 
   async forward(cache: KvCache, tokenIds: readonly number[]): Promise<TargetOutput> {
+    const length = cache.length + tokenIds.length;
+    const padding = tokenIds.length === 1 ? [PADDING_TOKEN_ID] : [];
+    const { logits, hiddenStates } = await this.forwardAtWidth(cache, [...tokenIds, ...padding]);
+    cache.rewindTo(length);
+    return {
+      logits: logits.subarray(0, tokenIds.length * VOCAB_SIZE),
+      hiddenStates: hiddenStates.subarray(0, tokenIds.length * HIDDEN_SIZE),
+    };
+  }
+
+  async forwardAtWidth(cache: KvCache, tokenIds: readonly number[]): Promise<TargetOutput> {
     if (tokenIds.length > this.maxWidth) throw new Error(`forward of ${tokenIds.length} tokens`);
     this.widths.push(tokenIds.length);
     const scripted = cache as ScriptedCache;

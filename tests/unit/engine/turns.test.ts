@@ -71,6 +71,7 @@ describe('turns', () => {
         targetCaches: pools.target,
         mtp: new ScriptedMtp((position) => position % 4 !== 0),
         mtpCaches: pools.mtp,
+        isExact: true,
       },
       costs: new StepCosts(costs),
       acceptance: AcceptanceEstimate.prior(8),

@@ -1,0 +1,40 @@
+/**
+ * Whether this machine's kernels keep a row's result independent of how many rows are computed with it. The promise
+ * that speculation never changes the text rests on it, and it differs between kernels: with 8-bit blocks of 128, for
+ * one, the last row of an odd number rounds otherwise.
+ */
+import type { OnnxTargetModel } from './onnx-target-model.ts';
+import { MIN_DECIDING_WIDTH, type KvCachePool } from './target-model.ts';
+
+const CONTEXT_LENGTH = 23;
+const MAX_CHECKED_WIDTH = 9;
+
+/** 1: every width gives the same logits; 2: every even one does; null: they depend on the width. */
+export async function exactWidthMultiple(
+  target: OnnxTargetModel,
+  caches: KvCachePool,
+): Promise<1 | 2 | null> {
+  const numTokens = CONTEXT_LENGTH + 2 * MAX_CHECKED_WIDTH;
+  const tokenIds = Array.from({ length: numTokens }, (_, index) => (index * 7919 + 13) % target.vocabSize);
+  const cache = caches.take(numTokens);
+  const context = tokenIds.slice(0, CONTEXT_LENGTH + 1);
+  const tested = tokenIds.slice(context.length);
+  const logitsAtWidth = async (width: number): Promise<Float32Array> => {
+    cache.rewindTo(context.length);
+    const { logits } = await target.forwardAtWidth(cache, tested.slice(0, width));
+    return logits.slice();
+  };
+  try {
+    await target.forwardAtWidth(cache, context);
+    const reference = await logitsAtWidth(MAX_CHECKED_WIDTH + 1);
+    const differing: number[] = [];
+    for (let width = MIN_DECIDING_WIDTH; width <= MAX_CHECKED_WIDTH; width += 1) {
+      const logits = await logitsAtWidth(width);
+      if (logits.some((logit, index) => !Object.is(logit, reference[index]))) differing.push(width);
+    }
+    if (differing.length === 0) return 1;
+    return differing.every((width) => width % 2 === 1) ? 2 : null;
+  } finally {
+    caches.giveBack(cache);
+  }
+}

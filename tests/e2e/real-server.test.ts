@@ -1,0 +1,153 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { openAiContract } from '../support/openai-contract.ts';
+import { parsePrometheusText } from '../support/prometheus-text.ts';
+import { ServerProcess } from '../support/server-process.ts';
+
+interface Report {
+  readonly usage: { readonly prompt_tokens: number; readonly completion_tokens: number };
+  readonly metrics: {
+    readonly speculative_decoding: Readonly<Record<string, number | readonly number[]>>;
+    readonly speedup: { readonly decode_seconds: number; readonly baseline_seconds: number } | null;
+  };
+  readonly timings: { readonly draft_n: number; readonly draft_n_accepted: number };
+}
+
+let server: ServerProcess;
+let baseUrl: string;
+
+beforeAll(async () => {
+  server = new ServerProcess('src/main.ts', ['serve', '--port', '0', '--max-body-mib', '4']);
+  baseUrl = await server.baseUrl();
+});
+
+afterAll(async () => {
+  server.child.kill('SIGKILL');
+  await server.exitCode;
+});
+
+async function complete(body: object | string | Uint8Array<ArrayBuffer>): Promise<Response> {
+  return await fetch(`${baseUrl}/v1/completions`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: typeof body === 'string' || body instanceof Uint8Array ? body : JSON.stringify(body),
+  });
+}
+
+/** Sum over the samples of a counter, by name. */
+async function counters(): Promise<(name: string) => number> {
+  const families = parsePrometheusText(await (await fetch(`${baseUrl}/metrics`)).text());
+  return (name) => {
+    const family = families.get(name);
+    if (family === undefined) throw new Error(`no metric ${name}`);
+    return family.samples.reduce((sum, sample) => sum + sample.value, 0);
+  };
+}
+
+describe('the server with the shipped model', () => {
+  openAiContract(() => ({ baseUrl, prompt: 'import { useState, useEffect, ', stop: ['\n'] }));
+
+  test('has counters that are the sums of the reports', async () => {
+    const before = await counters();
+    const reports: Report[] = [];
+    for (const [seed, speculation] of (
+      ['auto', 'off', { num_draft_tokens: 2, adaptive: false }] as const
+    ).entries()) {
+      const response = await complete({
+        prompt: 'function f() {',
+        max_tokens: 40,
+        seed,
+        speculation,
+        ignore_eos: true,
+      });
+      expect(response.status).toBe(200);
+      reports.push((await response.json()) as Report);
+    }
+    const after = await counters();
+    const sumOf = (figure: (report: Report) => number): number =>
+      reports.reduce((sum, report) => sum + figure(report), 0);
+    const expectGrowth = (name: string, figure: (report: Report) => number): void =>
+      expect(after(name) - before(name)).toBeCloseTo(sumOf(figure), 6);
+    expectGrowth('vllm:prompt_tokens_total', (report) => report.usage.prompt_tokens);
+    expectGrowth('vllm:generation_tokens_total', (report) => report.usage.completion_tokens);
+    expectGrowth('vllm:request_success_total', () => 1);
+    expectGrowth('vllm:spec_decode_num_draft_tokens_total', (report) => report.timings.draft_n);
+    expectGrowth('vllm:spec_decode_num_accepted_tokens_total', (report) => report.timings.draft_n_accepted);
+    expectGrowth(
+      'vllm:spec_decode_num_drafts_total',
+      (report) => report.metrics.speculative_decoding['num_spec_steps'] as number,
+    );
+    expectGrowth('foretoken_decode_seconds_total', (report) => report.metrics.speedup!.decode_seconds);
+    expectGrowth('foretoken_baseline_seconds_total', (report) => report.metrics.speedup!.baseline_seconds);
+  });
+
+  test('measures the speedup of a request that asks for it', async () => {
+    const speculation = { num_draft_tokens: 3, measure_baseline: true };
+    const response = await complete({
+      prompt: 'class Cache {',
+      max_tokens: 24,
+      temperature: 0,
+      ignore_eos: true,
+      speculation,
+    });
+    expect(await response.json()).toMatchObject({
+      metrics: { speedup: { method: 'measured', identical: true } },
+    });
+  });
+
+  test('fills in the middle between prompt and suffix', async () => {
+    const response = await complete({
+      prompt: 'const a = ',
+      suffix: ';\nconst b = 2;\n',
+      max_tokens: 16,
+      temperature: 0,
+    });
+    expect(response.status).toBe(200);
+  });
+
+  const invalidUtf8 = Uint8Array.of(...Buffer.from('{"prompt":"'), 0xc3, 0x28, ...Buffer.from('"}'));
+  test.each<[string, object | string | Uint8Array<ArrayBuffer>, number, string | null, string]>([
+    ['no JSON', '{"prompt": ', 400, null, 'invalid_request'],
+    ['a wrong type', { prompt: 5 }, 400, 'prompt', 'invalid_request'],
+    ['an unknown model', { prompt: 'x', model: 'gpt-4' }, 404, 'model', 'model_not_found'],
+    ['a prompt beyond the context', { prompt: 'x '.repeat(9000) }, 400, 'prompt', 'context_length_exceeded'],
+    ['no tokens', { prompt: 'x', max_tokens: 0 }, 400, 'max_tokens', 'invalid_request'],
+    ['too many tokens', { prompt: 'x', max_tokens: 1e9 }, 400, 'max_tokens', 'context_length_exceeded'],
+    ['five stops', { prompt: 'x', stop: ['a', 'b', 'c', 'd', 'e'] }, 400, 'stop', 'invalid_request'],
+    ['NaN', '{"prompt": "x", "temperature": NaN}', 400, null, 'invalid_request'],
+    ['10 MB', { prompt: 'x'.repeat(10_000_000) }, 413, null, 'body_too_large'],
+    ['invalid UTF-8', invalidUtf8, 400, null, 'invalid_request'],
+    ['unknown token ids', { prompt: [1, 1_000_000] }, 400, 'prompt[1]', 'invalid_request'],
+    ['negative token ids', { prompt: [-1] }, 400, 'prompt[0]', 'invalid_request'],
+  ])('refuses %s in words, and goes on', async (_, body, status, param, code) => {
+    const response = await complete(body);
+    expect(response.status).toBe(status);
+    const { error } = (await response.json()) as { error: Record<string, unknown> };
+    expect(error).toMatchObject({ param, code, type: 'invalid_request_error' });
+    expect(error['message']).not.toBe('');
+    expect((await complete({ prompt: 'x', max_tokens: 1 })).status).toBe(200);
+  });
+
+  test('answers /health while a long prompt is prefilled', async () => {
+    const long = complete({ prompt: 'const a = [1, 2];\n'.repeat(110), max_tokens: 1 });
+    let isDone = false;
+    void long.then(() => (isDone = true));
+    let numAnswers = 0;
+    while (!isDone) {
+      expect((await fetch(`${baseUrl}/health`)).status).toBe(200);
+      numAnswers += 1;
+    }
+    expect(((await (await long).json()) as Report).usage.prompt_tokens).toBeGreaterThan(1000);
+    expect(numAnswers).toBeGreaterThan(2);
+  });
+
+  test('drains on SIGTERM: refuses new work, finishes what runs, exits with 0', async () => {
+    const running = complete({ prompt: 'x', max_tokens: 400, ignore_eos: true });
+    await expect.poll(async () => (await counters())('vllm:num_requests_running')).toBe(1);
+    server.child.kill('SIGTERM');
+    await expect.poll(async () => (await fetch(`${baseUrl}/ready`)).status).toBe(503);
+    expect((await complete({ prompt: 'x' })).status).toBe(503);
+    const report = (await (await running).json()) as Report;
+    expect(report.usage.completion_tokens).toBe(400);
+    expect(await server.exitCode).toBe(0);
+  });
+});
