@@ -1,5 +1,5 @@
 /**
- * Reads and checks a model folder's genai_config.json: onnxruntime-genai's layout, with our `foretoken` section.
+ * Reads and checks a model folder's configuration: onnxruntime-genai's genai_config.json, and foretoken.json beside it.
  * Knows nothing of sessions.
  */
 import { createHash } from 'node:crypto';
@@ -7,7 +7,7 @@ import { createReadStream } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import Type, { type Static } from 'typebox';
+import Type, { type Static, type TSchema } from 'typebox';
 import { Errors } from 'typebox/value';
 import { ForetokenError } from '../errors.ts';
 
@@ -47,15 +47,15 @@ const Config = Type.Object({
       Type.Intersect([Graph, Type.Object({ inputs: Type.Object({ hidden_states: Type.String() }) })]),
     ),
   }),
-  foretoken: Type.Optional(
-    Type.Object({
-      format_version: Type.Literal(1),
-      num_spec_tokens: Type.Optional(Count),
-      max_spec_tokens: Type.Optional(Count),
-      fim: Type.Optional(Type.Object({ prefix: TokenId, suffix: TokenId, middle: TokenId })),
-      sha256: Type.Optional(Type.Record(Type.String(), Type.String())),
-    }),
-  ),
+});
+
+/** foretoken.json: what onnxruntime-genai's configuration, which refuses foreign members, has no place for. */
+const Extras = Type.Object({
+  format_version: Type.Literal(1),
+  num_spec_tokens: Type.Optional(Count),
+  max_spec_tokens: Type.Optional(Count),
+  fim: Type.Optional(Type.Object({ prefix: TokenId, suffix: TokenId, middle: TokenId })),
+  sha256: Type.Optional(Type.Record(Type.String(), Type.String())),
 });
 
 export type GraphConfig = Static<typeof Graph>;
@@ -87,12 +87,15 @@ export interface ModelManifest {
 export async function readManifest(modelFolder: string): Promise<ModelManifest> {
   const folder = resolve(modelFolder);
   const path = join(folder, 'genai_config.json');
-  const config = parseConfig(await readText(path), path);
-  const { model, foretoken } = config;
-  await checkHashes(folder, foretoken?.sha256 ?? {});
+  const { model } = parseConfig(Config, await readText(path), path);
+  const extrasPath = join(folder, 'foretoken.json');
+  const extras = (await exists(extrasPath))
+    ? parseConfig(Extras, await readText(extrasPath), extrasPath)
+    : undefined;
+  await checkHashes(folder, extras?.sha256 ?? {});
   const eos = model.eos_token_id;
   const hasMtp = model.mtp !== undefined;
-  const maxSpecTokens = hasMtp ? (foretoken?.max_spec_tokens ?? MAX_SPEC_TOKENS) : 0;
+  const maxSpecTokens = hasMtp ? (extras?.max_spec_tokens ?? MAX_SPEC_TOKENS) : 0;
   return {
     folder,
     id: basename(folder),
@@ -103,21 +106,21 @@ export async function readManifest(modelFolder: string): Promise<ModelManifest> 
     eosTokenIds: Array.isArray(eos) ? eos : [eos],
     target: model.decoder,
     mtp: model.mtp ?? null,
-    numSpecTokens: Math.min(maxSpecTokens, foretoken?.num_spec_tokens ?? DEFAULT_SPEC_TOKENS),
+    numSpecTokens: Math.min(maxSpecTokens, extras?.num_spec_tokens ?? DEFAULT_SPEC_TOKENS),
     maxSpecTokens,
-    fim: foretoken?.fim ?? null,
+    fim: extras?.fim ?? null,
     hasChatTemplate: await exists(join(folder, 'chat_template.jinja')),
   };
 }
 
-function parseConfig(text: string, path: string): Static<typeof Config> {
+function parseConfig<Schema extends TSchema>(schema: Schema, text: string, path: string): Static<Schema> {
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch (err) {
     throw new ForetokenError('invalid_model', `${path}: expected JSON: ${(err as Error).message}`, path);
   }
-  const [first] = Errors(Config, value);
+  const [first] = Errors(schema, value);
   if (first !== undefined) {
     throw new ForetokenError(
       'invalid_model',
@@ -125,7 +128,7 @@ function parseConfig(text: string, path: string): Static<typeof Config> {
       path,
     );
   }
-  return value as Static<typeof Config>;
+  return value as Static<Schema>;
 }
 
 async function readText(path: string): Promise<string> {
@@ -151,7 +154,7 @@ async function checkHashes(folder: string, expectedHashes: Readonly<Record<strin
       const reason = (err as NodeJS.ErrnoException).code ?? String(err);
       throw new ForetokenError(
         'invalid_model',
-        `${path}: named in genai_config.json, could not be read: ${reason}`,
+        `${path}: named in foretoken.json, could not be read: ${reason}`,
         path,
       );
     }

@@ -131,7 +131,8 @@ describe('the server with the shipped model', () => {
     const long = complete({ prompt: 'const a = [1, 2];\n'.repeat(110), max_tokens: 1 });
     const done = long.then(() => 'done');
     let numAnswers = 0;
-    while ((await Promise.race([done, fetch(`${baseUrl}/health`).then(({ status }) => status)])) === 200) numAnswers += 1;
+    while ((await Promise.race([done, fetch(`${baseUrl}/health`).then(({ status }) => status)])) === 200)
+      numAnswers += 1;
     expect(((await (await long).json()) as Report).usage.prompt_tokens).toBeGreaterThan(1000);
     expect(numAnswers).toBeGreaterThan(2);
   });

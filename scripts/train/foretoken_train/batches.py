@@ -30,7 +30,7 @@ class TokenFile:
 
 
 class BatchBuilder:
-    """Rows of `row_length` tokens. Batch n depends on (seed, n) alone, so that a resumed run sees what it would have."""
+    """Rows of `row_length` tokens. Batch n depends on (seed, n) alone: a resumed run sees what it would have."""
 
     def __init__(self, corpus: list[TokenFile], tokenizer: Tokenizer, row_length: int, fim_rate: float, seed: int):
         self.corpus = corpus

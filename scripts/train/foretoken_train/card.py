@@ -75,7 +75,7 @@ def table(header: list[str], rows: list[list]) -> str:
 
 
 def shape_section(facts: ModelFacts) -> str:
-    shape, settings = facts.shape, facts.config.get("foretoken", {})
+    shape, settings = facts.shape, facts.config
     rows = [
         ["target model", f"{shape.target_parameters / 1e6:.1f} M parameters, embedding and output head included"],
         ["MTP module", f"{shape.mtp_parameters / 1e6:.1f} M parameters more; embedding and output head are shared"],

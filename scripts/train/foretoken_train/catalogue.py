@@ -4,9 +4,9 @@ from .model_facts import ModelFacts, training_commands
 
 INTRODUCTION = """# Models
 
-Each folder is one model: ONNX graphs (`model.onnx`, `mtp.onnx`, their shared `model.onnx.data`), `genai_config.json`,
-tokenizer, `model.safetensors` to fine-tune or convert from, `ledger.json` (what training cost) and a card. This file
-and the cards are written by `foretoken-train card`.
+Each folder is one model: ONNX graphs (`model.onnx`, `mtp.onnx`, their shared `model.onnx.data`), `genai_config.json`
+and `foretoken.json`, tokenizer, `model.safetensors` to fine-tune or convert from, `ledger.json` (what training cost)
+and a card. This file and the cards are written by `foretoken-train card`.
 
 Provenance: trained from scratch with [scripts/train](../scripts/train/README.md) on permissively licensed source code
 (MIT, BSD-3-Clause, Apache-2.0) of the repositories that each card names. No weights of other models went in. Licence of
@@ -19,7 +19,7 @@ def catalogue(models: list[ModelFacts]) -> str:
 
 
 def entry(facts: ModelFacts) -> str:
-    hashes = facts.config["foretoken"]["sha256"]
+    hashes = facts.config["sha256"]
     lines = [f"## {facts.folder.name}\n", f"[Card]({facts.folder.name}/README.md). SHA-256:\n", "```"]
     lines += [f"{digest}  {facts.folder.name}/{name}" for name, digest in hashes.items()]
     lines += ["```\n", "To rebuild, with the corpus gathered as scripts/train/README.md says:\n", "```sh"]
@@ -38,7 +38,7 @@ def prepare_command(name: str) -> str:
 
 
 def export_command(facts: ModelFacts) -> str:
-    settings = facts.config["foretoken"]
+    settings = facts.config
     command = (
         f"foretoken-train export --weights runs/{len(facts.ledger)}/model.safetensors --tokenizer runs/tokenizer "
         f"--out models/{facts.folder.name} --precision {settings['precision']} "

@@ -11,6 +11,7 @@ from tokenizers import Tokenizer
 from .check import check, sample_ids
 from .exactness import exact_widths
 from .external_data import ExternalData
+from .foretoken_config import foretoken_config
 from .genai_config import genai_config
 from .graph import GraphBuilder, mtp_graph, target_graph
 from .model import CodeModel
@@ -42,10 +43,14 @@ def run(arguments: argparse.Namespace) -> None:
     ids = sample_ids(tokenizer, model.shape.context_length)
     agrees = check(quantised_model(model, precision, head), arguments.out, ids, precision)
     exact = exact_widths(arguments.out, ids)
-    config = genai_config(model.shape, tokenizer, precision, head, exact, arguments.out)
-    (arguments.out / "genai_config.json").write_text(json.dumps(config, indent=2) + "\n")
+    write_json(arguments.out / "genai_config.json", genai_config(model.shape, tokenizer))
+    write_json(arguments.out / "foretoken.json", foretoken_config(tokenizer, precision, head, exact, arguments.out))
     if not (agrees and exact):
         raise SystemExit(f"{arguments.out}: the graphs are not what they should be, see above")
+
+
+def write_json(path: Path, value: dict | list) -> None:
+    path.write_text(json.dumps(value, indent=2) + "\n")
 
 
 def copy_companions(arguments: argparse.Namespace) -> None:
@@ -57,7 +62,7 @@ def copy_companions(arguments: argparse.Namespace) -> None:
     ledgers = arguments.ledger or ([beside] if beside.exists() else [])
     entries = [entry for ledger in ledgers for entry in json.loads(ledger.read_text())]
     if entries:
-        (arguments.out / "ledger.json").write_text(json.dumps(entries, indent=2) + "\n")
+        write_json(arguments.out / "ledger.json", entries)
 
 
 def write_graphs(model: CodeModel, precision: Precision, head: Precision, folder: Path) -> None:

@@ -52,7 +52,7 @@ def model_facts(folder: Path, corpora: list[Path], benchmark: Path | None = None
         raise ValueError(f"{folder}: expected a ledger.json with at least one run")
     return ModelFacts(
         folder=folder,
-        config=read_json(folder / "genai_config.json", {}),
+        config=read_json(folder / "foretoken.json", {}),
         ledger=ledger,
         evaluation=read_json(folder / "evaluation.json", {}),
         quantisation=read_json(folder / "quantisation.json", {}),

@@ -84,9 +84,7 @@ class PretrainingRun:
         self.batches = BatchBuilder(files, tokenizer, self.row_length, arguments.fim_rate, arguments.seed)
         end_of_text = tokenizer.token_to_id(END_OF_TEXT)
         self.validation_sets = {
-            path.stem: torch.from_numpy(
-                validation_rows(TokenFile(path), self.row_length, VALIDATION_ROWS, end_of_text)
-            )
+            path.stem: torch.from_numpy(validation_rows(TokenFile(path), self.row_length, VALIDATION_ROWS, end_of_text))
             for path in arguments.validation
         }
         self.forward = torch.compile(self.model) if arguments.compile else self.model
@@ -126,7 +124,8 @@ class PretrainingRun:
             clock = now
             bar.n = min(1.0, self.progress)
             rate = arguments.batch_size * arguments.sequence_length * self.step / max(self.seconds, 1e-9)
-            bar.set_postfix_str(f"step {self.step} losses {' '.join(f'{x:.3f}' for x in losses)} ({rate:.0f} tok/s run)")
+            shown = " ".join(f"{loss:.3f}" for loss in losses)
+            bar.set_postfix_str(f"step {self.step} losses {shown} ({rate:.0f} tok/s)")
             self.log({"losses": [round(x, 4) for x in losses]})
             if now - last_validation > arguments.validate_minutes * 60:
                 self.validate()

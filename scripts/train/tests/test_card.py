@@ -27,7 +27,7 @@ def model_folder(tmp_path: Path) -> tuple[Path, Path]:
     folder.mkdir()
     (folder / "ledger.json").write_text(json.dumps([ENTRY, ENTRY | {"stage": "mtp"}]))
     settings = {"precision": "int8", "head_precision": "int8", "block_size": 32, "sha256": {"model.onnx": "abc"}}
-    (folder / "genai_config.json").write_text(json.dumps({"foretoken": settings}))
+    (folder / "foretoken.json").write_text(json.dumps(settings))
     for name in ("model.onnx.data", "model.safetensors"):
         (folder / name).write_bytes(bytes(1000))
     corpus = tmp_path / "typescript-train.json"

@@ -33,10 +33,11 @@ def test_graphs_agree_with_pytorch(
 ) -> None:
     """`export` itself checks the target in one pass, through its cache with rollback, and the chained MTP module."""
     exported(weights_path, tokenizer_folder, tmp_path, precision, block_size)
-    config = json.loads((tmp_path / "genai_config.json").read_text())
-    assert config["foretoken"]["precision"] == precision
-    assert config["foretoken"]["exact_widths"] in ("all", "even")
-    assert set(config["foretoken"]["sha256"]) == {
+    config = json.loads((tmp_path / "foretoken.json").read_text())
+    assert config["precision"] == precision
+    assert config["exact_widths"] in ("all", "even")
+    assert set(config["sha256"]) == {
+        "genai_config.json",
         "model.onnx",
         "mtp.onnx",
         "model.onnx.data",

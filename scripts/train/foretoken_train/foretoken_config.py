@@ -1,0 +1,48 @@
+"""foretoken.json: what the server needs beside genai_config.json, which takes no members of others."""
+
+import hashlib
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from .quantise import Precision
+from .tokenizer import FIM_MIDDLE, FIM_PREFIX, FIM_SUFFIX
+
+FORMAT_VERSION = 1
+NUM_SPEC_TOKENS = 3
+MAX_SPEC_TOKENS = 8
+LOADED_FILES = (
+    "genai_config.json",
+    "model.onnx",
+    "mtp.onnx",
+    "model.onnx.data",
+    "tokenizer.json",
+    "tokenizer_config.json",
+)
+
+
+def sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def foretoken_config(
+    tokenizer: Tokenizer, precision: Precision, head: Precision, exact_widths: str | None, folder: Path
+) -> dict:
+    """Of the model that lies in `folder`, genai_config.json included. exact_widths: see exactness.py."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "num_spec_tokens": NUM_SPEC_TOKENS,
+        "max_spec_tokens": MAX_SPEC_TOKENS,
+        "precision": precision.name,
+        "head_precision": head.name,
+        "block_size": precision.block_size if min(precision.bits, head.bits) < 32 else None,
+        "exact_widths": exact_widths,
+        "fim": {
+            "prefix": tokenizer.token_to_id(FIM_PREFIX),
+            "suffix": tokenizer.token_to_id(FIM_SUFFIX),
+            "middle": tokenizer.token_to_id(FIM_MIDDLE),
+            "order": "psm",
+        },
+        "sha256": {name: sha256(folder / name) for name in LOADED_FILES},
+    }
