@@ -77,6 +77,23 @@ function printSummary(name: string, summary: Summary): void {
   );
 }
 
+function cardRows(name: string, total: Summary): (readonly [string, string])[] {
+  const { speedup } = total;
+  return [
+    [`${name}: acceptance rate`, format(total.draftAcceptanceRate)],
+    [`${name}: mean acceptance length`, format(total.meanAcceptanceLength)],
+    [
+      `${name}: conditional acceptance by position`,
+      total.conditionalAcceptanceRatePerPosition.map((rate) => format(rate)).join(' '),
+    ],
+    [
+      `${name}: speedup over plain decoding, median (least to greatest)`,
+      `${format(speedup.median)} (${format(speedup.min)} to ${format(speedup.max)})`,
+    ],
+    [`${name}: distinct-4`, format(total.distinct4)],
+  ];
+}
+
 const chosen = prompts.slice(0, Number(values.limit));
 await measure('warm-up', chosen[0]!.text, 0);
 const results: Record<string, { total: Summary; byKind: Record<string, Summary> }> = {};
@@ -107,6 +124,8 @@ const record = {
   maxDraftTokens: values['num-draft-tokens'] === undefined ? numSpecTokens : maxDraftTokens,
   adaptive: auto.adaptive,
   results,
+  /** What the model card quotes. */
+  card: Object.fromEntries(Object.entries(results).flatMap(([name, { total }]) => cardRows(name, total))),
 };
 if (!values['no-out']) {
   const path = resolve(values.out);

@@ -12,7 +12,7 @@ import type {
   GenerationRequest,
   SpeculationSettings,
 } from './generation.ts';
-import type { EngineObserver, FinishReason } from '../metrics/engine-observer.ts';
+import type { EngineObserver, FinishReason, RequestOutcome } from '../metrics/engine-observer.ts';
 import { OutputText } from './output.ts';
 import type { EncodedPrompt } from './prompt.ts';
 import type { DecidedToken, MainMessage, WorkerMessage } from './protocol.ts';
@@ -200,7 +200,7 @@ export class GenerationRun {
     this.events.end();
   }
 
-  private conclude(outcome: FinishReason | 'abort' | 'error', report: GenerationReport): void {
+  private conclude(outcome: RequestOutcome, report: GenerationReport): void {
     this.isDone = true;
     this.dependencies.observer.requestFinished(outcome, report);
     this.dependencies.done();

@@ -2,6 +2,7 @@
 import type { GenerationReport } from './generation-report.ts';
 
 export type FinishReason = 'stop' | 'length';
+export type RequestOutcome = FinishReason | 'abort' | 'error';
 
 export interface EngineLoad {
   readonly numRunning: number;
@@ -23,5 +24,5 @@ export interface RoundStats {
 export interface EngineObserver {
   roundFinished(round: RoundStats): void;
   /** Every accepted request ends here once: finished, aborted by its client, or failed. */
-  requestFinished(outcome: FinishReason | 'abort' | 'error', report: GenerationReport): void;
+  requestFinished(outcome: RequestOutcome, report: GenerationReport): void;
 }

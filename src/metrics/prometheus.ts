@@ -1,23 +1,16 @@
 /**
- * What happens, as Prometheus series. Has the shape of the engine's observer without knowing the engine; a registry of
- * its own, so that several servers fit into one process.
+ * What happens, as Prometheus series, in a registry of its own, so that several servers fit into one process.
  */
 import { collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { EngineLoad, EngineObserver, RequestOutcome, RoundStats } from './engine-observer.ts';
 import { measureEventLoopLag } from './event-loop-lag.ts';
 import type { GenerationReport } from './generation-report.ts';
-import { RequestMetrics, type RequestOutcome } from './request-metrics.ts';
-
-export interface RoundTimes {
-  readonly numDraftTokens: number;
-  readonly draftSeconds: number;
-  readonly verifySeconds: number;
-  readonly sampleSeconds: number;
-}
+import { RequestMetrics } from './request-metrics.ts';
 
 /** A loaded model and how busy it is. */
 export interface MeasuredEngine {
   readonly model: { readonly id: string; readonly maxSpecTokens: number };
-  load(): { readonly numRunning: number; readonly numWaiting: number; readonly kvCacheUsage: number };
+  load(): EngineLoad;
 }
 
 interface RoundMetrics {
@@ -28,7 +21,7 @@ interface RoundMetrics {
 
 const stepBuckets = [0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1];
 
-export class PrometheusMetrics {
+export class PrometheusMetrics implements EngineObserver {
   readonly #registry = new Registry();
   readonly #stopLag: () => void;
   #labels: { model_name: string } | null = null;
@@ -59,7 +52,7 @@ export class PrometheusMetrics {
     );
   }
 
-  roundFinished(round: RoundTimes): void {
+  roundFinished(round: RoundStats): void {
     const labels = this.#labels;
     if (labels === null || this.#rounds === null) return;
     const { numDraftTokens, draftSeconds, verifySeconds, sampleSeconds } = round;

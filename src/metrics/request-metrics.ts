@@ -1,8 +1,8 @@
 /** Counters and histograms over finished requests, under vLLM's names; sums of what the requests report. */
 import { Counter, Histogram, type Registry } from 'prom-client';
+import type { RequestOutcome } from './engine-observer.ts';
 import type { GenerationReport } from './generation-report.ts';
 
-export type RequestOutcome = 'stop' | 'length' | 'abort' | 'error';
 type Labels = Record<string, string | number>;
 
 const outcomes: readonly RequestOutcome[] = ['stop', 'length', 'abort', 'error'];

@@ -5,8 +5,10 @@
 import type { TokenDecoder } from './tokenizer.ts';
 
 const REPLACEMENT_CHARACTER = '\ufffd';
-/** No character is longer: what is still undecodable after so many tokens will stay so. */
+/** After so many tokens what is undecodable will stay so, but for one last character. */
 const MAX_HELD_TOKENS = 8;
+/** A character has at most four bytes, so an unfinished one has at most three tokens. */
+const MAX_UNFINISHED_TOKENS = 3;
 
 export class Detokenizer {
   private readonly decoder: TokenDecoder;
@@ -22,14 +24,25 @@ export class Detokenizer {
   push(tokenId: number): string {
     this.tokenIds.push(tokenId);
     const text = this.pendingText();
-    const isHeld =
-      text.endsWith(REPLACEMENT_CHARACTER) && this.tokenIds.length - this.numEmitted <= MAX_HELD_TOKENS;
-    return isHeld ? '' : this.emit(text);
+    if (!text.endsWith(REPLACEMENT_CHARACTER)) return this.emit(text, this.tokenIds.length);
+    return this.tokenIds.length - this.numEmitted <= MAX_HELD_TOKENS ? '' : this.emitFinished(text);
   }
 
   /** What is left at the end: an unfinished character as U+FFFD. */
   flush(): string {
-    return this.emit(this.pendingText());
+    return this.emit(this.pendingText(), this.tokenIds.length);
+  }
+
+  /** All but the tokens of an unfinished character; between characters, the texts of both sides make up the whole. */
+  private emitFinished(text: string): string {
+    const { decoder, tokenIds } = this;
+    for (let numTokens = MAX_UNFINISHED_TOKENS; numTokens > 0; numTokens -= 1) {
+      const rest = decoder.decode(tokenIds.slice(-numTokens));
+      const end = tokenIds.length - numTokens;
+      if (rest !== '' && decoder.decode(tokenIds.slice(0, end)) + rest === decoder.decode(tokenIds))
+        return this.emit(text.slice(0, text.length - rest.length), end);
+    }
+    return this.emit(text, tokenIds.length);
   }
 
   private pendingText(): string {
@@ -37,9 +50,10 @@ export class Detokenizer {
     return this.decoder.decode(this.tokenIds).slice(context.length);
   }
 
-  private emit(text: string): string {
+  /** Keeps the tokens of `text`, which end before `end`, as the context of those that follow. */
+  private emit(text: string, end: number): string {
     this.tokenIds = this.tokenIds.slice(this.numEmitted);
-    this.numEmitted = this.tokenIds.length;
+    this.numEmitted = end - this.numEmitted;
     return text;
   }
 }

@@ -5,8 +5,8 @@ import type { Engine } from '../../src/engine/generation.ts';
 import { collect, requestOf, speculationOf, startRealEngine } from '../support/real-engine.ts';
 import { samplingParams } from '../support/sampling.ts';
 
-const NUM_TOKENS = 48;
-const prompts = manyPrompts(32).filter((_, index) => index % 4 === 0);
+const NUM_TOKENS = 40;
+const prompts = manyPrompts(32).filter((_, index) => index % 8 === 0);
 const samplings: Readonly<Record<string, SamplingParams>> = {
   greedy: samplingParams(),
   sampled: samplingParams({ temperature: 0.8, seed: 11 }),
@@ -50,8 +50,7 @@ describe('the shipped weights', () => {
   it.each(Object.entries(samplings))('give the same tokens at every depth, %s', async (_, sampling) => {
     for (const { text } of prompts) {
       const reference = await decode(engine, text, sampling, 0);
-      for (const depth of [1, 2, 3, 4, 5, 8])
-        expect(await decode(engine, text, sampling, depth)).toBe(reference);
+      for (const depth of [1, 2, 3, 8]) expect(await decode(engine, text, sampling, depth)).toBe(reference);
       expect(await decode(engine, text, sampling, 4, true)).toBe(reference);
       expect(await decode(singleThreaded, text, sampling, 3)).toBe(reference);
     }

@@ -1,0 +1,58 @@
+/**
+ * `npm run bench:health`: how long `/health` takes while prompts of about 1,000 tokens are prefilled, over a real socket
+ * to a server of its own. Keeps the result in docs/results/health.json.
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import { createInterface } from 'node:readline';
+import { median } from './bench/statistics.ts';
+
+const NUM_PROMPTS = 20;
+const PROMPT = 'const a = [1, 2];\n'.repeat(110);
+
+const server = spawn(process.execPath, ['dist/main.js', 'serve', '--port', '0'], {
+  stdio: ['ignore', 'pipe', 'inherit'],
+});
+let baseUrl = '';
+for await (const line of createInterface({ input: server.stdout })) {
+  const entry = JSON.parse(line) as { msg: string; url?: string };
+  if (entry.msg === 'ready' && entry.url !== undefined) {
+    baseUrl = entry.url;
+    break;
+  }
+}
+
+const milliseconds: number[] = [];
+let numPromptTokens = 0;
+for (let count = 0; count < NUM_PROMPTS; count += 1) {
+  let isDone = false;
+  const completion = fetch(`${baseUrl}/v1/completions`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ prompt: PROMPT, max_tokens: 1 }),
+  }).finally(() => (isDone = true));
+  const answers = (async () => {
+    // oxlint-disable-next-line no-unmodified-loop-condition -- the completion ends it
+    while (!isDone) {
+      const start = performance.now();
+      await (await fetch(`${baseUrl}/health`)).text();
+      milliseconds.push(performance.now() - start);
+    }
+  })();
+  const { usage } = (await (await completion).json()) as { usage: { prompt_tokens: number } };
+  numPromptTokens = usage.prompt_tokens;
+  await answers;
+}
+server.kill('SIGTERM');
+await once(server, 'exit');
+
+const record = {
+  date: new Date().toISOString().slice(0, 10),
+  numPromptTokens,
+  numAnswers: milliseconds.length,
+  medianMilliseconds: Number(median(milliseconds).toFixed(2)),
+  maxMilliseconds: Number(Math.max(...milliseconds).toFixed(2)),
+};
+await writeFile('docs/results/health.json', `${JSON.stringify(record, null, 2)}\n`);
+console.log(JSON.stringify(record));
