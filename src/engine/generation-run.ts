@@ -21,6 +21,13 @@ import { RequestMeter } from './request-meter.ts';
 /** A worker message that concerns one request. */
 export type RequestMessage = Extract<WorkerMessage, { readonly id: number }>;
 
+interface DecodedTokens {
+  readonly text: string;
+  readonly tokens: readonly GeneratedToken[];
+  /** Whether a stop string was completed. */
+  readonly isStopped: boolean;
+}
+
 export interface RunDependencies {
   readonly tokenizer: TextTokenizer;
   readonly observer: EngineObserver;
@@ -118,13 +125,20 @@ export class GenerationRun {
       case 'request-prefilled':
         this.meter.prefilled(message.prefillSeconds);
         if (this.request.echo) this.emitPrompt();
-        this.emitTokens([message.token], message.finish);
+        this.emitTokens(this.decode([message.token], message.finish), message.finish);
         return;
-      case 'tokens-decided':
-        this.meter.addRound(message.round, message.decodeSeconds, message.baselineSeconds);
-        this.dependencies.observer.roundFinished(message.round);
-        this.emitTokens(message.tokens, message.finish);
+      case 'tokens-decided': {
+        const decoded = this.decode(message.tokens, message.finish);
+        // What lies behind a stop string counts nowhere: plain decoding would not have come to it.
+        const numKept = decoded.tokens.length;
+        const numAcceptedDraftTokens = Math.min(message.round.numAcceptedDraftTokens, numKept);
+        const round = { ...message.round, numAcceptedDraftTokens };
+        const baselineSeconds = message.baselineSeconds * (numKept / message.tokens.length);
+        this.meter.addRound(round, message.decodeSeconds, baselineSeconds);
+        this.dependencies.observer.roundFinished(round);
+        this.emitTokens(decoded, message.finish);
         return;
+      }
       case 'request-replayed':
         this.finish({
           method: 'measured',
@@ -148,7 +162,7 @@ export class GenerationRun {
   }
 
   /** Tokens behind a completed stop string are dropped: they are no part of the answer. */
-  private emitTokens(decided: readonly DecidedToken[], workerFinish: FinishReason | null): void {
+  private decode(decided: readonly DecidedToken[], workerFinish: FinishReason | null): DecodedTokens {
     const tokens: GeneratedToken[] = [];
     let text = '';
     let isStopped = false;
@@ -165,6 +179,10 @@ export class GenerationRun {
       text += rest.text;
       isStopped = rest.isStopped;
     }
+    return { text, tokens, isStopped };
+  }
+
+  private emitTokens({ text, tokens, isStopped }: DecodedTokens, workerFinish: FinishReason | null): void {
     this.events.push({ type: 'tokens-generated', text, tokens });
     if (isStopped && workerFinish === null) this.dependencies.send({ type: 'request-abort', id: this.id });
     const finish = isStopped ? 'stop' : workerFinish;
