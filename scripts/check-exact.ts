@@ -1,7 +1,9 @@
 /**
  * `npm run check:exact`: decodes every prompt without speculation, with adaptive and with every fixed depth, greedy
- * and sampled, on one and on two threads, and counts the prompts whose token ids are the same. The last line is JSON.
+ * and sampled, on one and on two threads, and counts the prompts whose token ids are the same. The last line is
+ * JSON; --out keeps the results.
  */
+import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { GREEDY, type SamplingParams } from '../src/decoding/sampling-params.ts';
 import type { Engine, SpeculationSettings } from '../src/engine/generation.ts';
@@ -16,6 +18,9 @@ const { values } = parseArgs({
     tokens: { type: 'string', default: '128' },
     seeds: { type: 'string', default: '3' },
     threads: { type: 'string', default: '1,2' },
+    /** A part of the samplings: greedy, sampled or penalties. */
+    only: { type: 'string' },
+    out: { type: 'string' },
   },
 });
 const prompts = manyPrompts(Number(values.prompts));
@@ -31,11 +36,15 @@ const WITH_PENALTIES = {
   frequencyPenalty: 0.2,
   repetitionPenalty: 1.1,
 };
-const samplings: (readonly [string, SamplingParams])[] = [
-  ['greedy', GREEDY],
-  ...seeds.map((seed) => [`T=0.8 seed ${seed}`, { ...SAMPLED, seed }] as const),
-  ...seeds.map((seed) => [`T=0.8 top_p penalties seed ${seed}`, { ...WITH_PENALTIES, seed }] as const),
-];
+const samplings = [
+  { part: 'greedy', name: 'greedy', params: GREEDY },
+  ...seeds.map((seed) => ({ part: 'sampled', name: `T=0.8 seed ${seed}`, params: { ...SAMPLED, seed } })),
+  ...seeds.map((seed) => ({
+    part: 'penalties',
+    name: `T=0.8 top_p penalties seed ${seed}`,
+    params: { ...WITH_PENALTIES, seed },
+  })),
+].filter(({ part }) => values.only === undefined || values.only.split(',').includes(part));
 
 const OFF: SpeculationSettings = { maxDraftTokens: 0, adaptive: false, measureBaseline: false };
 
@@ -54,13 +63,21 @@ async function countIdentical(
   return identical;
 }
 
-let numCompared = 0;
-let numIdentical = 0;
+interface Row {
+  readonly threads: number;
+  readonly sampling: string;
+  readonly mode: string;
+  readonly identical: number;
+}
+
+const rows: Row[] = [];
+let modelId = '';
 /** Of the first thread count: the others must give the same. */
 const referencesBySampling = new Map<string, string[]>();
 for (const numThreads of threadCounts) {
   const engine = await openEngine(values.model, numThreads);
-  const { maxSpecTokens, numSpecTokens } = engine.model;
+  const { id, maxSpecTokens, numSpecTokens } = engine.model;
+  modelId = id;
   const modes: (readonly [string, SpeculationSettings])[] = [
     ['off', OFF],
     ['auto', { maxDraftTokens: numSpecTokens, adaptive: true, measureBaseline: false }],
@@ -70,7 +87,7 @@ for (const numThreads of threadCounts) {
         [`k=${index + 1}`, { maxDraftTokens: index + 1, adaptive: false, measureBaseline: false }] as const,
     ),
   ];
-  for (const [samplingName, sampling] of samplings) {
+  for (const { name: samplingName, params: sampling } of samplings) {
     // The first mode of the first thread count makes the reference.
     if (!referencesBySampling.has(samplingName)) {
       const references: string[] = [];
@@ -84,8 +101,7 @@ for (const numThreads of threadCounts) {
     const isReference = numThreads === threadCounts[0];
     for (const [modeName, speculation] of isReference ? modes.slice(1) : modes) {
       const identical = await countIdentical(engine, sampling, speculation, references);
-      numCompared += prompts.length;
-      numIdentical += identical;
+      rows.push({ threads: numThreads, sampling: samplingName, mode: modeName, identical });
       console.log(
         `${numThreads} threads, ${samplingName}, ${modeName}: ${identical} of ${prompts.length} identical`,
       );
@@ -93,12 +109,15 @@ for (const numThreads of threadCounts) {
   }
   await engine.close();
 }
-console.log(
-  JSON.stringify({
-    prompts: prompts.length,
-    tokens: numTokens,
-    compared: numCompared,
-    identical: numIdentical,
-  }),
-);
-process.exitCode = numIdentical === numCompared ? 0 : 1;
+const record = {
+  date: new Date().toISOString().slice(0, 10),
+  model: modelId,
+  prompts: prompts.length,
+  tokens: numTokens,
+  compared: rows.length * prompts.length,
+  identical: rows.reduce((sum, row) => sum + row.identical, 0),
+  rows,
+};
+if (values.out !== undefined) await writeFile(values.out, `${JSON.stringify(record, null, 2)}\n`);
+console.log(JSON.stringify({ ...record, rows: undefined }));
+process.exitCode = record.identical === record.compared ? 0 : 1;

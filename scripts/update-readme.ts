@@ -2,7 +2,7 @@
  * `npm run docs:numbers`: writes the tables between `<!-- NAME:start -->` and `<!-- NAME:end -->` of README.md from
  * the results files in docs/results. With --check it only says whether they are as they should be.
  */
-import { readFile, writeFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import type { Summary } from './bench/summary.ts';
 
@@ -21,7 +21,7 @@ interface BenchRecord {
 
 const fixed = (value: number, digits = 2): string => value.toFixed(digits);
 
-function row(name: string, summary: Summary): string {
+function tableRow(name: string, summary: Summary): string {
   const { speedup } = summary;
   const cells = [
     name,
@@ -62,10 +62,39 @@ function benchTable(record: BenchRecord): string {
       `| ${columns.join(' | ')} |`,
       `| ${columns.map((_, index) => (index === 0 ? '---' : '--:')).join(' | ')} |`,
     );
-    for (const [kind, summary] of Object.entries(byKind)) lines.push(row(kind, summary));
-    lines.push(row('**all**', total));
+    for (const [kind, summary] of Object.entries(byKind)) lines.push(tableRow(kind, summary));
+    lines.push(tableRow('**all**', total));
   }
   return lines.join('\n');
+}
+
+interface ExactRecord {
+  readonly date: string;
+  readonly prompts: number;
+  readonly tokens: number;
+  readonly compared: number;
+  readonly identical: number;
+  readonly rows: readonly { readonly threads: number; readonly sampling: string; readonly mode: string }[];
+}
+
+/** The parts of `npm run check:exact`, added up. */
+async function exactSentence(): Promise<string> {
+  const files = (await readdir('docs/results')).filter((name) => /^exact.*\.json$/.test(name));
+  const records = await Promise.all(
+    files.map(async (name) => JSON.parse(await readFile(`docs/results/${name}`, 'utf8')) as ExactRecord),
+  );
+  const sum = (figure: (record: ExactRecord) => number): number =>
+    records.reduce((total, record) => total + figure(record), 0);
+  const different = (figure: (row: ExactRecord['rows'][number]) => string | number): string =>
+    [...new Set(records.flatMap((record) => record.rows.map(figure)))].join(', ');
+  const [first] = records;
+  if (first === undefined) throw new Error('docs/results: expected the results of npm run check:exact');
+  return (
+    `\`npm run check:exact\` (${first.date}, ${first.prompts} prompts of ${first.tokens} tokens): ` +
+    `**${sum((record) => record.identical)} of ${sum((record) => record.compared)}** completions had the token ids of ` +
+    `decoding without speculation. Modes: ${different((row) => row.mode)}; threads: ${different((row) => row.threads)}; ` +
+    `sampling: ${different((row) => row.sampling)}.`
+  );
 }
 
 const replaced = (text: string, name: string, content: string): string => {
@@ -77,7 +106,7 @@ const replaced = (text: string, name: string, content: string): string => {
 const { values } = parseArgs({ options: { check: { type: 'boolean', default: false } } });
 const record = JSON.parse(await readFile('docs/results/bench.json', 'utf8')) as BenchRecord;
 const current = await readFile('README.md', 'utf8');
-const updated = replaced(current, 'bench', benchTable(record));
+const updated = replaced(replaced(current, 'bench', benchTable(record)), 'exact', await exactSentence());
 if (!values.check) await writeFile('README.md', updated);
 else if (updated !== current) {
   console.error('README.md: its tables are not those of docs/results; run npm run docs:numbers');

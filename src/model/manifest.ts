@@ -93,7 +93,8 @@ export async function readManifest(modelFolder: string): Promise<ModelManifest> 
     ? parseConfig(Extras, await readText(extrasPath), extrasPath)
     : undefined;
   await checkHashes(folder, extras?.sha256 ?? {});
-  const eos = model.eos_token_id;
+  const eosTokenIds = [model.eos_token_id].flat();
+  checkTokenIds([...eosTokenIds, ...Object.values(extras?.fim ?? {})], model.vocab_size, path);
   const hasMtp = model.mtp !== undefined;
   const maxSpecTokens = hasMtp ? (extras?.max_spec_tokens ?? MAX_SPEC_TOKENS) : 0;
   return {
@@ -103,7 +104,7 @@ export async function readManifest(modelFolder: string): Promise<ModelManifest> 
     vocabSize: model.vocab_size,
     hiddenSize: model.decoder.hidden_size,
     contextLength: model.context_length,
-    eosTokenIds: Array.isArray(eos) ? eos : [eos],
+    eosTokenIds,
     target: model.decoder,
     mtp: model.mtp ?? null,
     numSpecTokens: Math.min(maxSpecTokens, extras?.num_spec_tokens ?? DEFAULT_SPEC_TOKENS),
@@ -129,6 +130,16 @@ function parseConfig<Schema extends TSchema>(schema: Schema, text: string, path:
     );
   }
   return value as Static<Schema>;
+}
+
+function checkTokenIds(tokenIds: readonly number[], vocabSize: number, path: string): void {
+  const tooGreat = tokenIds.find((tokenId) => tokenId >= vocabSize);
+  if (tooGreat === undefined) return;
+  throw new ForetokenError(
+    'invalid_model',
+    `${path}: expected the ids of special tokens to be below the vocabulary's ${vocabSize}, found ${tooGreat}`,
+    path,
+  );
 }
 
 async function readText(path: string): Promise<string> {
