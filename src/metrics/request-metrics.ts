@@ -79,8 +79,11 @@ export class RequestMetrics {
       ),
     ];
     this.#histograms = [
-      histogram('vllm:time_to_first_token_seconds', 'Admission to first token', firstTokenBuckets, (report) =>
-        report.numCompletionTokens > 0 ? report.timings.timeToFirstTokenSeconds : null,
+      histogram(
+        'vllm:time_to_first_token_seconds',
+        'Admission to first token',
+        firstTokenBuckets,
+        (report) => (report.numCompletionTokens > 0 ? report.timings.timeToFirstTokenSeconds : null),
       ),
       histogram(
         'vllm:request_time_per_output_token_seconds',
