@@ -6,7 +6,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
-import { median } from './bench/statistics.ts';
+import { median } from '../src/decoding/robust-statistics.ts';
 
 const NUM_PROMPTS = 20;
 const PROMPT = 'const a = [1, 2];\n'.repeat(110);

@@ -1,12 +1,5 @@
 /** The figures that benchmarks print. */
 
-export function median(values: readonly number[]): number {
-  if (values.length === 0) throw new RangeError('expected at least one value');
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
-}
-
 export const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 
 /** Share of different sequences of four tokens among all: 1 repeats nothing. */

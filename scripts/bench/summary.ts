@@ -1,7 +1,7 @@
 /** Adds up measurements: rates from summed counters, speedups as median, least and greatest. */
 import { specDecodeReport, type SpecDecodeCounters } from '../../src/metrics/spec-decode-stats.ts';
 import { mergedSpeculation } from '../../src/metrics/merged-report.ts';
-import { median } from './statistics.ts';
+import { median } from '../../src/decoding/robust-statistics.ts';
 
 export interface Measurement {
   readonly kind: string;
@@ -10,7 +10,7 @@ export interface Measurement {
   readonly baselineTokensPerSecond: number;
   readonly offTokensPerSecond: number;
   readonly measuredSpeedup: number;
-  readonly calibratedSpeedup: number;
+  readonly calibratedOverMeasured: number;
   readonly isIdentical: boolean;
   readonly distinct4: number;
   readonly speculation: SpecDecodeCounters;
@@ -53,7 +53,7 @@ export function summarise(measurements: readonly Measurement[]): Summary {
     offTokensPerSecond: of((each) => each.offTokensPerSecond),
     speedup: spread(measurements.map((each) => each.measuredSpeedup)),
     speedupOverOff: spread(measurements.map((each) => each.tokensPerSecond / each.offTokensPerSecond)),
-    calibratedOverMeasured: of((each) => each.calibratedSpeedup / each.measuredSpeedup),
+    calibratedOverMeasured: of((each) => each.calibratedOverMeasured),
     draftAcceptanceRate: round(report.draft_acceptance_rate),
     meanAcceptanceLength: round(report.mean_acceptance_length),
     acceptanceRatePerPosition: report.acceptance_rate_per_position.map(round),

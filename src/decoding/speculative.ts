@@ -15,6 +15,8 @@ export interface Round {
   readonly draftSeconds: number;
   readonly verifySeconds: number;
   readonly sampleSeconds: number;
+  /** Part of sampleSeconds: choosing one decided token from its logits, on average. */
+  readonly chooseSeconds: number;
   /** [tokenIds.length, vocabSize]: what decided the tokens; overwritten by the next forward. */
   readonly logits: Float32Array;
 }
@@ -51,6 +53,7 @@ export async function decodeRound(state: DecodingState, numDraftTokens: number):
   const acceptStart = performance.now();
   const verdict = acceptDrafts(drafts, logits, sampler, contextLength + 1, target.vocabSize);
   const numDecided = verdict.tokenIds.length;
+  const chooseSeconds = secondsSince(acceptStart) / numDecided;
   cache.rewindTo(contextLength + numDecided);
   await drafter?.observe(verdict.tokenIds, hiddenStates.subarray(0, numDecided * target.hiddenSize));
   state.nextTokenId = verdict.tokenIds.at(-1)!;
@@ -64,6 +67,7 @@ export async function decodeRound(state: DecodingState, numDraftTokens: number):
     draftSeconds,
     verifySeconds,
     sampleSeconds,
+    chooseSeconds,
     logits: logits.subarray(0, numDecided * target.vocabSize),
   };
 }

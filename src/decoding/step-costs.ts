@@ -3,14 +3,17 @@
  * wide, is the baseline of every speedup; the others decide how deep to draft.
  */
 
-/** How many of the latest plain steps, taken under the present load, correct the start-up measurement. */
-const NUM_RECENT = 9;
+import { clippedMean } from './robust-statistics.ts';
+
+/** How many of the latest plain steps correct the start-up measurement, and how many of them it counts for itself. */
+const NUM_RECENT = 64;
+const NUM_PRIOR = 4;
 const SMOOTHING = 0.05;
 
 export interface MeasuredCosts {
   /** Context lengths at which plain steps were measured, ascending. */
   readonly lengths: readonly number[];
-  /** [lengths.length]: a forward of one token, its token chosen greedily. */
+  /** [lengths.length]: a forward of one token; choosing the next from its logits is not in it. */
   readonly plainSeconds: readonly number[];
   /** [width]: a forward of that width relative to the plain step at the same length; entries 0 and 1 are unused. */
   readonly verifyRatios: readonly number[];
@@ -18,55 +21,64 @@ export interface MeasuredCosts {
   readonly draftSeconds: readonly number[];
 }
 
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+/** Follows the ratio of what steps take to what they were expected to take. */
+class RunningScale {
+  value = 1;
+
+  observe(ratio: number): void {
+    this.value += SMOOTHING * (Math.min(ratio, 2 * this.value) - this.value);
+  }
 }
 
 export class StepCosts {
-  private readonly lengths: readonly number[];
-  private readonly plain: readonly number[];
-  private readonly verifyRatios: number[];
-  private readonly drafts: number[];
-  private readonly recentPlainRatios: number[] = [1];
+  private readonly measured: MeasuredCosts;
+  // One scale for all widths and one for all depths: a depth that is not chosen stays comparable to those that are.
+  // Every round has a verify, so its scale also says how busy the machine is, which plain steps feel as much.
+  private readonly verifyScale = new RunningScale();
+  private readonly draftScale = new RunningScale();
+  /** Latest plain steps, relative to what start-up and the machine's load promised. */
+  private readonly recentPlainRatios: number[] = Array.from({ length: NUM_PRIOR }, () => 1);
 
   constructor(measured: MeasuredCosts) {
-    this.lengths = measured.lengths;
-    this.plain = measured.plainSeconds;
-    this.verifyRatios = [...measured.verifyRatios];
-    this.drafts = [...measured.draftSeconds];
+    this.measured = measured;
   }
 
-  /** The plain step behind `length` cached positions: linear between the measured lengths, constant outside. */
+  /** A plain forward behind `length` cached positions: linear between the measured lengths, constant outside. */
   plainSeconds(length: number): number {
-    return this.measuredPlain(length) * median(this.recentPlainRatios);
+    return this.expectedPlain(length) * clippedMean(this.recentPlainRatios);
   }
 
   verifySeconds(width: number, length: number): number {
-    return this.plainSeconds(length) * this.verifyRatios[width]!;
+    return this.measuredVerify(width, length) * this.verifyScale.value;
   }
 
   draftSeconds(numDraftTokens: number): number {
-    return this.drafts[numDraftTokens]!;
+    return this.measured.draftSeconds[numDraftTokens]! * this.draftScale.value;
   }
 
   observePlain(length: number, seconds: number): void {
-    this.recentPlainRatios.push(seconds / this.measuredPlain(length));
+    this.recentPlainRatios.push(seconds / this.expectedPlain(length));
     if (this.recentPlainRatios.length > NUM_RECENT) this.recentPlainRatios.shift();
   }
 
   observeVerify(width: number, length: number, seconds: number): void {
-    const ratio = seconds / this.plainSeconds(length);
-    this.verifyRatios[width]! += SMOOTHING * (ratio - this.verifyRatios[width]!);
+    this.verifyScale.observe(seconds / this.measuredVerify(width, length));
   }
 
   observeDraft(numDraftTokens: number, seconds: number): void {
-    this.drafts[numDraftTokens]! += SMOOTHING * (seconds - this.drafts[numDraftTokens]!);
+    this.draftScale.observe(seconds / this.measured.draftSeconds[numDraftTokens]!);
+  }
+
+  private expectedPlain(length: number): number {
+    return this.measuredPlain(length) * this.verifyScale.value;
+  }
+
+  private measuredVerify(width: number, length: number): number {
+    return this.measuredPlain(length) * this.measured.verifyRatios[width]!;
   }
 
   private measuredPlain(length: number): number {
-    const { lengths, plain } = this;
+    const { lengths, plainSeconds: plain } = this.measured;
     const above = lengths.findIndex((measured) => measured >= length);
     if (above === 0) return plain[0]!;
     if (above === -1) return plain.at(-1)!;

@@ -1,7 +1,5 @@
-/** Measures what steps cost at start-up: medians of interleaved repetitions, within a time budget. */
-import { Sampler } from '../decoding/sampler.ts';
-import { GREEDY } from '../decoding/sampling-params.ts';
-import { plainStep } from '../decoding/autoregressive.ts';
+/** Measures what steps cost at start-up, interleaved, within a time budget. */
+import { clippedMean } from '../decoding/robust-statistics.ts';
 import type { MeasuredCosts } from '../decoding/step-costs.ts';
 import type { KvCache } from '../model/target-model.ts';
 import type { LoadedModel } from './loaded-model.ts';
@@ -14,8 +12,6 @@ const STEPS_PER_SAMPLE = 4;
 /** Where the cost of width is measured; it is scaled from there. */
 const REFERENCE_LENGTH = 256;
 
-const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1]!;
-
 export async function calibrate(model: LoadedModel): Promise<MeasuredCosts> {
   const { target, mtp, manifest, targetCaches } = model;
   const { maxSpecTokens } = manifest;
@@ -25,7 +21,6 @@ export async function calibrate(model: LoadedModel): Promise<MeasuredCosts> {
   // Each as long as a sequence of that length would have it: a longer cache costs more.
   const caches = lengths.map((length) => targetCaches.take(length + maxSpecTokens + 1));
   const mtpCache = model.mtpCaches?.take(lengths[reference]! + 1) ?? null;
-  const sampler = new Sampler(GREEDY, [], manifest.vocabSize);
   const state = new Float32Array(manifest.hiddenSize).fill(0.1);
   const plainSamples = lengths.map((): number[] => []);
   const verifySamples = Array.from({ length: maxSpecTokens + 2 }, (): number[] => []);
@@ -34,28 +29,28 @@ export async function calibrate(model: LoadedModel): Promise<MeasuredCosts> {
   for (let repetition = 0; repetition < MAX_REPETITIONS; repetition += 1) {
     if (repetition >= MIN_REPETITIONS && performance.now() - start > BUDGET_SECONDS * 1000) break;
     for (const [index, length] of lengths.entries()) {
-      const step = async (): Promise<unknown> => plainStep(target, caches[index]!, sampler, 1);
-      plainSamples[index]!.push(await timeSteps(caches[index]!, length, step));
+      const step = async (): Promise<unknown> => target.forwardAtWidth(caches[index]!, [1]);
+      plainSamples[index]!.push(...(await timeSteps(caches[index]!, length, step)));
     }
     for (let width = 2; width < verifySamples.length; width += 1) {
       const tokenIds = Array.from({ length: width }, (_, index) => index);
       const step = async (): Promise<unknown> => target.forward(caches[reference]!, tokenIds);
-      verifySamples[width]!.push(await timeSteps(caches[reference]!, lengths[reference]!, step));
+      verifySamples[width]!.push(...(await timeSteps(caches[reference]!, lengths[reference]!, step)));
     }
     if (mtp !== null && mtpCache !== null) {
       const step = async (): Promise<unknown> => mtp.forward(mtpCache, [1], state);
-      chainSamples.push(await timeSteps(mtpCache, lengths[reference]!, step));
+      chainSamples.push(...(await timeSteps(mtpCache, lengths[reference]!, step)));
     }
   }
   for (const cache of caches) targetCaches.giveBack(cache);
   if (mtpCache !== null) model.mtpCaches?.giveBack(mtpCache);
-  const plainSeconds = plainSamples.map(median);
-  const chainSeconds = chainSamples.length === 0 ? 0 : median(chainSamples);
+  const plainSeconds = plainSamples.map(clippedMean);
+  const chainSeconds = chainSamples.length === 0 ? 0 : clippedMean(chainSamples);
   return {
     lengths,
     plainSeconds,
     verifyRatios: verifySamples.map((samples) =>
-      samples.length === 0 ? 1 : median(samples) / plainSeconds[reference]!,
+      samples.length === 0 ? 1 : clippedMean(samples) / plainSeconds[reference]!,
     ),
     draftSeconds: Array.from(
       { length: maxSpecTokens + 1 },
@@ -64,8 +59,8 @@ export async function calibrate(model: LoadedModel): Promise<MeasuredCosts> {
   };
 }
 
-/** Median seconds of a step behind `length` positions. */
-async function timeSteps(cache: KvCache, length: number, step: () => Promise<unknown>): Promise<number> {
+/** Seconds of steps behind `length` positions. */
+async function timeSteps(cache: KvCache, length: number, step: () => Promise<unknown>): Promise<number[]> {
   const samples: number[] = [];
   for (let index = 0; index < STEPS_PER_SAMPLE; index += 1) {
     cache.pretendLength(length);
@@ -73,5 +68,5 @@ async function timeSteps(cache: KvCache, length: number, step: () => Promise<unk
     await step();
     if (index > 0) samples.push((performance.now() - start) / 1000);
   }
-  return median(samples);
+  return samples;
 }

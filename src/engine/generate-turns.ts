@@ -5,16 +5,14 @@ import { tokenLogprobs } from '../decoding/logprobs.ts';
 import { MtpDrafter } from '../decoding/mtp-drafter.ts';
 import { prefill, type PrefillChunk } from '../decoding/prefill.ts';
 import { Sampler } from '../decoding/sampler.ts';
-import { GREEDY } from '../decoding/sampling-params.ts';
 import { decodeRound, type Round } from '../decoding/speculative.ts';
-import { plainStep } from '../decoding/autoregressive.ts';
 import type { FinishReason } from '../metrics/engine-observer.ts';
 import type { DecidedToken, GenerateJob } from './protocol.ts';
 import type { Turns } from './scheduler.ts';
 import type { WorkerContext } from './worker-context.ts';
 
-/** Real plain steps keep the baseline current: two (one to warm the caches) in so many rounds. */
-const ROUNDS_BETWEEN_PLAIN_STEPS = 128;
+/** Real plain steps keep the baseline current: so many, and one before them to warm the caches. */
+const PLAIN_STEPS_PER_MEASUREMENT = 2;
 
 export async function* generateTurns(id: number, job: GenerateJob, context: WorkerContext): Turns {
   const { model, post } = context;
@@ -40,7 +38,7 @@ export async function* generateTurns(id: number, job: GenerateJob, context: Work
     while (finish === null) {
       yield;
       const start = performance.now();
-      await measurePlainStep(state, context);
+      if (context.plainSteps.isDue()) await measurePlainSteps(state, context);
       const maxDraftTokens = Math.min(job.maxDraftTokens, job.maxTokens - numGenerated - 1);
       const depth = job.adaptive ? draftLength.choose(maxDraftTokens, cache.length) : maxDraftTokens;
       const round = await decodeRound(state, state.drafter === null ? 0 : depth);
@@ -51,7 +49,7 @@ export async function* generateTurns(id: number, job: GenerateJob, context: Work
       finish = finishReason(job, model.manifest.eosTokenIds, tokens.at(-1)!.tokenId, numGenerated);
       let baselineSeconds = 0;
       for (let index = 0; index < tokens.length; index += 1)
-        baselineSeconds += context.costs.plainSeconds(round.contextLength + index);
+        baselineSeconds += context.costs.plainSeconds(round.contextLength + index) + round.chooseSeconds;
       const decodeSeconds = secondsSince(start) + postSeconds;
       const postStart = performance.now();
       post({
@@ -165,17 +163,14 @@ function learn(round: Round, draftLength: DraftLength, context: WorkerContext): 
   acceptance.record(round.numDraftTokens, round.numAccepted);
 }
 
-/** Takes plain steps whose entries the next forward overwrites. */
-async function measurePlainStep(state: DecodingState, context: WorkerContext): Promise<void> {
-  context.numRoundsSincePlainStep += 1;
-  if (context.numRoundsSincePlainStep < ROUNDS_BETWEEN_PLAIN_STEPS) return;
-  context.numRoundsSincePlainStep = 0;
+/** Takes plain forwards whose entries the next one overwrites. */
+async function measurePlainSteps(state: DecodingState, context: WorkerContext): Promise<void> {
   const { cache, target } = state;
   const length = cache.length;
-  const sampler = new Sampler(GREEDY, [], target.vocabSize);
-  for (const isWarm of [false, true]) {
-    const { seconds } = await plainStep(target, cache, sampler, state.nextTokenId);
+  for (let step = 0; step <= PLAIN_STEPS_PER_MEASUREMENT; step += 1) {
+    const start = performance.now();
+    await target.forwardAtWidth(cache, [state.nextTokenId]);
+    if (step > 0) context.costs.observePlain(length, secondsSince(start));
     cache.rewindTo(length);
-    if (isWarm) context.costs.observePlain(length, seconds);
   }
 }

@@ -143,6 +143,7 @@ export class GenerationRun {
         this.finish({
           method: 'measured',
           seconds: message.plainSeconds,
+          calibratedSeconds: this.meter.baselineSeconds,
           identical: message.tokenIds.every((tokenId, index) => tokenId === this.tokenIds[index]),
         });
         return;

@@ -2,6 +2,7 @@
 import type { AcceptanceEstimate } from '../decoding/draft-length.ts';
 import type { StepCosts } from '../decoding/step-costs.ts';
 import type { LoadedModel } from './loaded-model.ts';
+import type { PlainStepSchedule } from './plain-step-schedule.ts';
 import type { WorkerMessage } from './protocol.ts';
 
 export interface WorkerContext {
@@ -10,6 +11,5 @@ export interface WorkerContext {
   /** Acceptance over all requests: what a new one begins with. */
   readonly acceptance: AcceptanceEstimate;
   readonly post: (message: WorkerMessage) => void;
-  /** Rounds since the plain step was last measured. */
-  numRoundsSincePlainStep: number;
+  readonly plainSteps: PlainStepSchedule;
 }

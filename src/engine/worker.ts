@@ -12,6 +12,7 @@ import { calibrate } from './calibration.ts';
 import { generateTurns } from './generate-turns.ts';
 import type { ModelDescription } from './generation.ts';
 import { loadModel, type LoadedModel } from './loaded-model.ts';
+import { PlainStepSchedule } from './plain-step-schedule.ts';
 import type { MainMessage, WorkerMessage, WorkerOptions } from './protocol.ts';
 import { replayTurns } from './replay-turns.ts';
 import { Scheduler } from './scheduler.ts';
@@ -55,7 +56,7 @@ async function start(
     costs: new StepCosts(measured),
     acceptance: AcceptanceEstimate.prior(model.manifest.maxSpecTokens),
     post,
-    numRoundsSincePlainStep: 0,
+    plainSteps: new PlainStepSchedule(),
   };
   return { model, context };
 }

@@ -23,6 +23,8 @@ export interface Baseline {
   readonly seconds: number;
   /** Only `measured`: whether decoding without speculation gave the same token ids. */
   readonly identical?: boolean;
+  /** Only `measured`: what `calibrated` would have said. */
+  readonly calibratedSeconds?: number;
 }
 
 export interface GenerationReport {

@@ -47,60 +47,64 @@ describe('StepCosts', () => {
     expect(newCosts().draftSeconds(2)).toBe(1);
   });
 
-  it('corrects plain steps, and with them verifies, by the median of the latest', () => {
+  it('corrects plain steps by the mean of the latest and of four counted for the start', () => {
     const costs = newCosts();
-    observePlain(costs, 4, 4); // ratios 1, 2, 2
-    expect(costs.plainSeconds(256)).toBe(8);
-    expect(costs.verifySeconds(2, 256)).toBe(10);
+    observePlain(costs, 3, 3, 3, 3); // ratios 1, 1, 1, 1, 1.5, 1.5, 1.5, 1.5
+    expect(costs.plainSeconds(256)).toBeCloseTo(5, 12);
+    expect(costs.verifySeconds(2, 256)).toBe(5);
     expect(costs.draftSeconds(2)).toBe(1);
-  });
-
-  it('takes the mean of the middle two where their number is even', () => {
-    const costs = newCosts();
-    observePlain(costs, 4); // ratios 1, 2
-    expect(costs.plainSeconds(16)).toBe(3);
   });
 
   it('relates an observation to the cost at its own length', () => {
     const costs = newCosts();
-    for (let step = 0; step < 5; step += 1) costs.observePlain(1024, 20);
+    for (let step = 0; step < 64; step += 1) costs.observePlain(1024, 20);
     expect(costs.plainSeconds(16)).toBe(4);
   });
 
-  it('is not moved by a few outliers', () => {
+  it('counts an interruption as twice the median', () => {
     const costs = newCosts();
-    observePlain(costs, 2, 2, 2, 2, 900, 900, 900, 2);
-    expect(costs.plainSeconds(16)).toBe(2);
+    observePlain(costs, 900);
+    expect(costs.plainSeconds(16)).toBeCloseTo(2 * (6 / 5), 12);
   });
 
-  it('remembers nine steps and no more', () => {
+  it('remembers 64 steps and no more', () => {
     const costs = newCosts();
-    observePlain(costs, 20, 20, 20, 20, 20, 20, 20, 20, 20, 6, 6, 6, 6);
-    expect(costs.plainSeconds(16)).toBe(20);
+    observePlain(costs, 9);
+    for (let step = 0; step < 63; step += 1) observePlain(costs, 6);
+    expect(costs.plainSeconds(16)).toBeGreaterThan(6);
     observePlain(costs, 6);
-    expect(costs.plainSeconds(16)).toBe(6);
+    expect(costs.plainSeconds(16)).toBeCloseTo(6, 12);
   });
 
-  it('moves the cost of a verify a twentieth of the way to what it took, that width alone', () => {
+  it('moves the cost of every verify a twentieth of the way to what one took', () => {
     const costs = newCosts();
-    costs.observeVerify(2, 256, 8); // twice the plain step
-    expect(costs.verifySeconds(2, 256)).toBeCloseTo(4 * (1.25 + 0.05 * 0.75), 12);
-    expect(costs.verifySeconds(3, 256)).toBe(6);
-    for (let round = 0; round < 500; round += 1) costs.observeVerify(2, 16, 4);
-    expect(costs.verifySeconds(2, 1024)).toBeCloseTo(20, 6);
+    costs.observeVerify(2, 256, 10); // twice what was expected
+    expect(costs.verifySeconds(2, 256)).toBeCloseTo(5 * 1.05, 12);
+    expect(costs.verifySeconds(3, 1024)).toBeCloseTo(15 * 1.05, 12);
+    for (let round = 0; round < 500; round += 1) costs.observeVerify(2, 16, 5);
+    expect(costs.verifySeconds(3, 256)).toBeCloseTo(12, 6);
   });
 
-  it('does not take a slower machine for a dearer verify', () => {
+  it('takes dearer verifies for a busier machine: plain steps cost as much more', () => {
     const costs = newCosts();
-    observePlain(costs, 4, 4, 4);
-    for (let round = 0; round < 50; round += 1) costs.observeVerify(2, 16, 5);
-    expect(costs.verifySeconds(2, 16)).toBeCloseTo(5, 9);
+    for (let round = 0; round < 500; round += 1) costs.observeVerify(2, 16, 5);
+    expect(costs.plainSeconds(256)).toBeCloseTo(8, 6);
+    for (let step = 0; step < 64; step += 1) observePlain(costs, 3); // though 4 was expected
+    expect(costs.plainSeconds(256)).toBeCloseTo(6, 6);
   });
 
-  it('moves the cost of drafting a twentieth of the way to what it took', () => {
+  it('moves the cost of every draft a twentieth of the way to what one took', () => {
     const costs = newCosts();
-    costs.observeDraft(2, 3);
-    expect(costs.draftSeconds(2)).toBeCloseTo(1.1, 12);
-    expect(costs.draftSeconds(1)).toBe(0.5);
+    costs.observeDraft(2, 2);
+    expect(costs.draftSeconds(2)).toBeCloseTo(1.05, 12);
+    expect(costs.draftSeconds(1)).toBeCloseTo(0.525, 12);
+  });
+
+  it('lets no interruption move a cost by more than a twentieth', () => {
+    const costs = newCosts();
+    costs.observeVerify(2, 256, 5000);
+    costs.observeDraft(1, 5000);
+    expect(costs.verifySeconds(2, 256)).toBeCloseTo(5 * 1.05, 12);
+    expect(costs.draftSeconds(1)).toBeCloseTo(0.525, 12);
   });
 });

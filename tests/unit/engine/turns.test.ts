@@ -1,8 +1,9 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { AcceptanceEstimate } from '../../../src/decoding/draft-length.ts';
 import { StepCosts } from '../../../src/decoding/step-costs.ts';
 import { generateTurns } from '../../../src/engine/generate-turns.ts';
 import type { GenerateJob, WorkerMessage } from '../../../src/engine/protocol.ts';
+import { PlainStepSchedule } from '../../../src/engine/plain-step-schedule.ts';
 import { replayTurns } from '../../../src/engine/replay-turns.ts';
 import { Scheduler } from '../../../src/engine/scheduler.ts';
 import type { WorkerContext } from '../../../src/engine/worker-context.ts';
@@ -76,7 +77,7 @@ describe('turns', () => {
       costs: new StepCosts(costs),
       acceptance: AcceptanceEstimate.prior(8),
       post: (message) => messages.push(message),
-      numRoundsSincePlainStep: 0,
+      plainSteps: new PlainStepSchedule(),
     };
     scheduler = new Scheduler(2, {
       started: (id) => messages.push({ type: 'request-started', id }),
@@ -199,12 +200,13 @@ describe('turns', () => {
   });
 
   it('keeps the text while it measures plain steps', async () => {
-    add(1, { maxDraftTokens: 0, maxTokens: 100 });
+    const observePlain = vi.spyOn(context.costs, 'observePlain');
+    add(1, { maxDraftTokens: 0, maxTokens: 15 });
     await idle(() => finishOf(1) === 'length');
-    context.numRoundsSincePlainStep = 100;
-    add(2, { maxDraftTokens: 0, maxTokens: 100 });
+    expect(observePlain).not.toHaveBeenCalled();
+    add(2, { maxDraftTokens: 0, maxTokens: 15 });
     await idle(() => finishOf(2) === 'length');
-    expect(context.numRoundsSincePlainStep).toBeLessThan(100);
+    expect(observePlain).toHaveBeenCalled();
     expect(tokensOf(2)).toEqual(tokensOf(1));
   });
 });
