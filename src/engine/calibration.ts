@@ -1,5 +1,5 @@
 /** Measures what steps cost at start-up, interleaved, within a time budget. */
-import { clippedMean } from '../decoding/robust-statistics.ts';
+import { clippedMean, median } from '../decoding/robust-statistics.ts';
 import type { MeasuredCosts } from '../decoding/step-costs.ts';
 import type { KvCache } from '../model/target-model.ts';
 import type { LoadedModel } from './loaded-model.ts';
@@ -50,7 +50,7 @@ export async function calibrate(model: LoadedModel): Promise<MeasuredCosts> {
     lengths,
     plainSeconds,
     verifyRatios: verifySamples.map((samples) =>
-      samples.length === 0 ? 1 : clippedMean(samples) / plainSeconds[reference]!,
+      samples.length === 0 ? 1 : median(samples) / median(plainSamples[reference]!),
     ),
     draftSeconds: Array.from(
       { length: maxSpecTokens + 1 },

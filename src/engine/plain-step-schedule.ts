@@ -1,18 +1,19 @@
-/** When to take real plain steps between rounds: often at first, then seldom enough that they cost about 1%. */
+/** When to take real plain steps between rounds: often until the baseline is known well, then at about 1% of the time. */
 
-const FIRST_INTERVAL_ROUNDS = 16;
-const LAST_INTERVAL_ROUNDS = 128;
+const FIRST_INTERVAL_ROUNDS = 32;
+const NUM_FIRST = 32;
+const LATER_INTERVAL_ROUNDS = 128;
 
 export class PlainStepSchedule {
-  private interval = FIRST_INTERVAL_ROUNDS;
+  private numTaken = 0;
   private numRoundsLeft = FIRST_INTERVAL_ROUNDS;
 
   /** Called before every round. */
   isDue(): boolean {
     this.numRoundsLeft -= 1;
     if (this.numRoundsLeft > 0) return false;
-    this.interval = Math.min(2 * this.interval, LAST_INTERVAL_ROUNDS);
-    this.numRoundsLeft = this.interval;
+    this.numTaken += 1;
+    this.numRoundsLeft = this.numTaken < NUM_FIRST ? FIRST_INTERVAL_ROUNDS : LATER_INTERVAL_ROUNDS;
     return true;
   }
 }

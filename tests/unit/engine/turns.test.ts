@@ -201,10 +201,10 @@ describe('turns', () => {
 
   it('keeps the text while it measures plain steps', async () => {
     const observePlain = vi.spyOn(context.costs, 'observePlain');
-    add(1, { maxDraftTokens: 0, maxTokens: 15 });
+    add(1, { maxDraftTokens: 0, maxTokens: 30 });
     await idle(() => finishOf(1) === 'length');
     expect(observePlain).not.toHaveBeenCalled();
-    add(2, { maxDraftTokens: 0, maxTokens: 15 });
+    add(2, { maxDraftTokens: 0, maxTokens: 30 });
     await idle(() => finishOf(2) === 'length');
     expect(observePlain).toHaveBeenCalled();
     expect(tokensOf(2)).toEqual(tokensOf(1));
