@@ -104,12 +104,14 @@ class BatchBuilder:
             yield ready.get()
 
 
+def joined(file: TokenFile, end_of_text: int) -> np.ndarray:
+    """All documents in order, each ended by END_OF_TEXT: uint16 [numTokens + numDocuments]."""
+    return np.insert(file.tokens, file.offsets[1:], end_of_text)
+
+
 def validation_rows(file: TokenFile, row_length: int, max_rows: int, end_of_text: int) -> np.ndarray:
     """Consecutive rows over all documents in order, joined by END_OF_TEXT: int64 [rows, row_length]."""
-    parts = []
-    for index in range(len(file.offsets) - 1):
-        parts.extend((file.document(index), np.asarray([end_of_text], dtype=file.tokens.dtype)))
-    tokens = np.concatenate(parts)
+    tokens = joined(file, end_of_text)
     rows = min(len(tokens) // row_length, max_rows)
     step = max(1, len(tokens) // row_length // rows)
     return np.stack([tokens[i * step * row_length :][:row_length] for i in range(rows)]).astype(np.int64)

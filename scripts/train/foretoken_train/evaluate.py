@@ -1,4 +1,4 @@
-"""Measures loss, bits per byte, MTP agreement and repetition on held-out code; writes evaluation.json."""
+"""Measures loss, MTP agreement, repetition and next lines on held-out code, a 5-gram model beside it."""
 
 import argparse
 import json
@@ -10,15 +10,18 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 from tqdm import tqdm
 
+from .batches import TokenFile, joined
 from .evaluation_data import ValidationSet, load_validation
 from .model import CodeModel
-from .onnx_evaluation import onnx_agreement, onnx_loss
+from .next_line import MAX_LINE_TOKENS, MAX_PREFIX_TOKENS, MAX_SUFFIX_TOKENS, Position, exact_match, positions
+from .ngram import NgramModel
+from .onnx_evaluation import greedy_continuation, onnx_agreement, onnx_greedy, onnx_loss
+from .repetition import distinct, longest_repeat
 from .tokenizer import END_OF_TEXT
 from .weights import load_weights
 
 BATCH_ROWS = 4
 MTP_DEPTH = 4
-NGRAM = 4
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,23 +32,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="evaluation.json to write")
     parser.add_argument("--rows", type=int, default=64)
     parser.add_argument("--row-length", type=int, default=512)
-    parser.add_argument("--prompts", type=int, default=30, help="greedy continuations for the repetition measure")
+    parser.add_argument("--prompts", type=int, default=30, help="greedy continuations for the repetition measures")
     parser.add_argument("--prompt-length", type=int, default=64)
-    parser.add_argument("--new-tokens", type=int, default=96)
+    parser.add_argument("--new-tokens", type=int, default=256)
+    parser.add_argument("--next-lines", type=int, default=0, help="positions at which the next line must match exactly")
+    parser.add_argument("--ngram-data", type=Path, nargs="+", help="training token files for a 5-gram baseline")
 
 
 def run(arguments: argparse.Namespace) -> None:
     model = load_weights(arguments.weights).eval()
     tokenizer = Tokenizer.from_file(str(arguments.tokenizer / "tokenizer.json"))
+    end_of_text = tokenizer.token_to_id(END_OF_TEXT)
+    ngram = None
+    if arguments.ngram_data:
+        parts = [joined(TokenFile(path), end_of_text) for path in arguments.ngram_data]
+        ngram = NgramModel(np.concatenate(parts), tokenizer.get_vocab_size())
     results = {"parameters": parameters(model), "validation": {}}
     for path in arguments.validation:
-        validation = load_validation(path, tokenizer.token_to_id(END_OF_TEXT))
+        validation = load_validation(path, end_of_text)
         rows = validation.rows(arguments.row_length, arguments.rows)
-        prompts = validation.prompts(arguments.prompt_length, arguments.prompts)
         measured = evaluate(model, validation, rows)
-        measured["greedy_distinct_4"] = round(distinct(greedy(model, prompts, arguments.new_tokens)), 4)
         if arguments.onnx:
-            measured["onnx"] = evaluate_onnx(arguments.onnx, validation, rows)
+            measured["onnx"] = evaluate_onnx(arguments.onnx, validation, rows, arguments)
+        if ngram:
+            measured["ngram"] = evaluate_ngram(ngram, validation, rows)
+        if arguments.next_lines:
+            where = positions(validation, tokenizer, arguments.next_lines)
+            measured["next_line"] = next_line_matches(where, tokenizer, arguments.onnx, ngram)
         results["validation"][validation.name] = measured
     arguments.out.write_text(json.dumps(results, indent=2) + "\n")
     print(json.dumps(results))
@@ -88,26 +101,42 @@ def mtp_agreement(model: CodeModel, ids: torch.Tensor, states: torch.Tensor, cho
     return shares
 
 
-@torch.no_grad()
-def greedy(model: CodeModel, prompts: np.ndarray, new_tokens: int) -> np.ndarray:
-    """Greedy continuations [numPrompts, new_tokens]."""
-    ids = torch.from_numpy(prompts)
-    for _ in tqdm(range(new_tokens), desc="greedy", unit="token"):
-        last = model.head(model.hidden_states(ids)[:, -1])
-        ids = torch.cat([ids, last.argmax(-1, keepdim=True)], dim=1)
-    return ids[:, prompts.shape[1] :].numpy()
-
-
-def distinct(continuations: np.ndarray) -> float:
-    """Mean share of distinct n-grams in a continuation: 1 never repeats, near 0 loops (Li et al., arXiv 1510.03055)."""
-    windows = np.lib.stride_tricks.sliding_window_view(continuations, NGRAM, axis=1)
-    return float(np.mean([len(np.unique(w, axis=0)) / len(w) for w in windows]))
-
-
-def evaluate_onnx(folder: Path, validation: ValidationSet, rows: np.ndarray) -> dict:
+def evaluate_onnx(folder: Path, validation: ValidationSet, rows: np.ndarray, arguments: argparse.Namespace) -> dict:
+    """Of the graphs, as a server runs them."""
     nats_per_token = onnx_loss(folder, rows)
+    prompts = validation.prompts(arguments.prompt_length, arguments.prompts)
+    continuations = onnx_greedy(folder, prompts, arguments.new_tokens)
     return {
         "nats_per_token": round(nats_per_token, 4),
         "bits_per_byte": round(validation.bits_per_byte(nats_per_token), 4),
         "mtp_agreement": [round(x, 4) for x in onnx_agreement(folder, rows, MTP_DEPTH)],
+        "greedy": {
+            "prompts": len(prompts),
+            "new_tokens": arguments.new_tokens,
+            "median_distinct_4": round(float(np.median([distinct(each) for each in continuations])), 4),
+            "median_longest_repeat": int(np.median([longest_repeat(each) for each in continuations])),
+        },
+    }
+
+
+def next_line_matches(
+    where: list[Position], tokenizer: Tokenizer, folder: Path | None, ngram: NgramModel | None
+) -> dict[str, float]:
+    """Exact match of the next line, greedy, by whoever there is."""
+    shares = {"positions": len(where)}
+    if folder:
+        target = greedy_continuation(folder, MAX_PREFIX_TOKENS + MAX_SUFFIX_TOKENS + MAX_LINE_TOKENS + 8)
+        for name, with_suffix in (("prefix", False), ("prefix_and_suffix", True)):
+            shares[name] = round(exact_match(where, tokenizer, target, with_suffix, f"next line, {name}"), 4)
+    if ngram:
+        shares["ngram"] = round(exact_match(where, tokenizer, ngram.continuation, False, "next line, n-gram"), 4)
+    return shares
+
+
+def evaluate_ngram(ngram: NgramModel, validation: ValidationSet, rows: np.ndarray) -> dict:
+    nats_per_token = ngram.nats_per_token(rows)
+    return {
+        "order": ngram.order,
+        "nats_per_token": round(nats_per_token, 4),
+        "bits_per_byte": round(validation.bits_per_byte(nats_per_token), 4),
     }

@@ -1,5 +1,7 @@
 """Loss and MTP agreement of exported graphs, as a server runs them. Knows nothing of PyTorch."""
 
+from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,27 @@ def onnx_loss(folder: Path, rows: np.ndarray) -> float:
         log_probs = log_softmax(target.run(row, 0)["logits"][0, :-1])
         losses.append(-np.take_along_axis(log_probs, row[1:, None], 1).mean())
     return float(np.mean(losses))
+
+
+def greedy_continuation(folder: Path, max_length: int) -> Callable[[np.ndarray], Iterator[int]]:
+    """Continues prompts greedily, one after the other, up to `max_length` tokens with the prompt."""
+    target = CachedSession(folder / "model.onnx", THREADS, max_length + 1)
+
+    def continue_(prompt: np.ndarray) -> Iterator[int]:
+        token = int(target.run(prompt, 0)["logits"][0, -1].argmax())
+        yield token
+        for past in range(len(prompt), max_length):
+            # Two tokens wide, the second of them padding: the width at which a server decides tokens.
+            token = int(target.run(np.asarray([token, 0]), past)["logits"][0, 0].argmax())
+            yield token
+
+    return continue_
+
+
+def onnx_greedy(folder: Path, prompts: np.ndarray, new_tokens: int) -> np.ndarray:
+    """prompts: [numPrompts, length]; greedy continuations [numPrompts, new_tokens]."""
+    continue_ = greedy_continuation(folder, prompts.shape[1] + new_tokens)
+    return np.stack([np.fromiter(islice(continue_(prompt), new_tokens), np.int64) for prompt in tqdm(prompts)])
 
 
 def onnx_agreement(folder: Path, rows: np.ndarray, depth: int) -> list[float]:

@@ -4,9 +4,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from foretoken_train.evaluate import distinct, mtp_agreement
+from foretoken_train.evaluate import mtp_agreement
 from foretoken_train.model import CodeModel, stacked
 from foretoken_train.pretrain import learning_rate_share
+from foretoken_train.repetition import distinct, longest_repeat
 from foretoken_train.weights import load_weights
 
 
@@ -48,5 +49,11 @@ def test_agreement_is_one_where_the_choices_are_the_modules(model: CodeModel) ->
 
 
 def test_distinct_counts_repeats() -> None:
-    assert distinct(np.arange(20)[None]) == 1
-    assert distinct(np.zeros((1, 20), int)) == 1 / 17
+    assert distinct(np.arange(20)) == 1
+    assert distinct(np.zeros(20, int)) == 1 / 17
+
+
+def test_longest_repeat_may_overlap_itself() -> None:
+    assert longest_repeat(np.arange(20)) == 0
+    assert longest_repeat(np.asarray([1, 2, 3, 9, 1, 2, 3, 8, 2, 3])) == 3
+    assert longest_repeat(np.zeros(20, int)) == 19

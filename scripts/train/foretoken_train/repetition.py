@@ -1,0 +1,22 @@
+"""How much a continuation repeats itself: acceptance of a model that loops says nothing."""
+
+import numpy as np
+
+NGRAM = 4
+
+
+def distinct(continuation: np.ndarray) -> float:
+    """Share of different 4-grams: 1 never repeats, near 0 loops (Li et al., arXiv 1510.03055)."""
+    windows = np.lib.stride_tricks.sliding_window_view(continuation, NGRAM)
+    return len(np.unique(windows, axis=0)) / len(windows)
+
+
+def longest_repeat(continuation: np.ndarray) -> int:
+    """Tokens of the longest span that also stands earlier in the continuation; the two may overlap."""
+    longest, ending_here = 0, np.zeros(len(continuation) + 1, np.int64)
+    for end in range(1, len(continuation)):
+        # ending_here[i + 1]: length of the common span that ends at i and at `end`, i earlier.
+        same = continuation[:end] == continuation[end]
+        ending_here[1 : end + 1] = np.where(same, ending_here[:end] + 1, 0)
+        longest = max(longest, int(ending_here.max()))
+    return longest
