@@ -6,7 +6,7 @@
 import { clippedMean } from './robust-statistics.ts';
 
 /** How many of the latest plain steps correct the start-up measurement, and how many of them it counts for itself. */
-const NUM_RECENT = 64;
+const NUM_RECENT = 16;
 const NUM_PRIOR = 4;
 const SMOOTHING = 0.05;
 
@@ -33,10 +33,9 @@ class RunningScale {
 export class StepCosts {
   private readonly measured: MeasuredCosts;
   // One scale for all widths and one for all depths: a depth that is not chosen stays comparable to those that are.
-  // Every round has a verify, so its scale also says how busy the machine is, which plain steps feel as much.
   private readonly verifyScale = new RunningScale();
   private readonly draftScale = new RunningScale();
-  /** Latest plain steps, relative to what start-up and the machine's load promised. */
+  /** Latest plain steps, relative to what was measured at start-up. */
   private readonly recentPlainRatios: number[] = Array.from({ length: NUM_PRIOR }, () => 1);
 
   constructor(measured: MeasuredCosts) {
@@ -45,7 +44,7 @@ export class StepCosts {
 
   /** A plain forward behind `length` cached positions: linear between the measured lengths, constant outside. */
   plainSeconds(length: number): number {
-    return this.expectedPlain(length) * clippedMean(this.recentPlainRatios);
+    return this.measuredPlain(length) * clippedMean(this.recentPlainRatios);
   }
 
   verifySeconds(width: number, length: number): number {
@@ -57,7 +56,7 @@ export class StepCosts {
   }
 
   observePlain(length: number, seconds: number): void {
-    this.recentPlainRatios.push(seconds / this.expectedPlain(length));
+    this.recentPlainRatios.push(seconds / this.measuredPlain(length));
     if (this.recentPlainRatios.length > NUM_RECENT) this.recentPlainRatios.shift();
   }
 
@@ -67,10 +66,6 @@ export class StepCosts {
 
   observeDraft(numDraftTokens: number, seconds: number): void {
     this.draftScale.observe(seconds / this.measured.draftSeconds[numDraftTokens]!);
-  }
-
-  private expectedPlain(length: number): number {
-    return this.measuredPlain(length) * this.verifyScale.value;
   }
 
   private measuredVerify(width: number, length: number): number {
