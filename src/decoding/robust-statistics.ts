@@ -15,3 +15,20 @@ export function clippedMean(values: readonly number[]): number {
   const limit = 2 * median(values);
   return values.reduce((sum, value) => sum + Math.min(value, limit), 0) / values.length;
 }
+
+/**
+ * The line through points (xs[i], ys[i]) by the median of all pairs' slopes (Theil-Sen): a few wild points do not
+ * move it. At least two different xs.
+ */
+export function robustLine(
+  xs: readonly number[],
+  ys: readonly number[],
+): { readonly slope: number; readonly intercept: number } {
+  const slopes: number[] = [];
+  for (let first = 0; first < xs.length; first += 1) {
+    for (let second = first + 1; second < xs.length; second += 1)
+      slopes.push((ys[second]! - ys[first]!) / (xs[second]! - xs[first]!));
+  }
+  const slope = median(slopes);
+  return { slope, intercept: median(xs.map((x, index) => ys[index]! - slope * x)) };
+}

@@ -1,5 +1,5 @@
 /** Measures what steps cost at start-up, interleaved, within a time budget. */
-import { clippedMean, median } from '../decoding/robust-statistics.ts';
+import { clippedMean, median, robustLine } from '../decoding/robust-statistics.ts';
 import type { MeasuredCosts } from '../decoding/step-costs.ts';
 import type { KvCache } from '../model/target-model.ts';
 import type { LoadedModel } from './loaded-model.ts';
@@ -15,15 +15,17 @@ const REFERENCE_LENGTH = 256;
 export async function calibrate(model: LoadedModel): Promise<MeasuredCosts> {
   const { target, mtp, manifest, targetCaches } = model;
   const { maxSpecTokens } = manifest;
-  const last = manifest.contextLength - maxSpecTokens - 1;
+  // At least two widths, for a model without an MTP module too: decoding without speculation is two tokens wide.
+  const maxWidth = Math.max(3, maxSpecTokens + 1);
+  const last = manifest.contextLength - maxWidth;
   const lengths = [...new Set([16, REFERENCE_LENGTH, 1024, last].filter((length) => length <= last))];
   const reference = Math.max(0, lengths.indexOf(REFERENCE_LENGTH));
   // Each as long as a sequence of that length would have it: a longer cache costs more.
-  const caches = lengths.map((length) => targetCaches.take(length + maxSpecTokens + 1));
+  const caches = lengths.map((length) => targetCaches.take(length + maxWidth));
   const mtpCache = model.mtpCaches?.take(lengths[reference]! + 1) ?? null;
   const state = new Float32Array(manifest.hiddenSize).fill(0.1);
   const plainSamples = lengths.map((): number[] => []);
-  const verifySamples = Array.from({ length: maxSpecTokens + 2 }, (): number[] => []);
+  const verifySamples = Array.from({ length: maxWidth + 1 }, (): number[] => []);
   const chainSamples: number[] = [];
   const start = performance.now();
   for (let repetition = 0; repetition < MAX_REPETITIONS; repetition += 1) {
@@ -49,14 +51,25 @@ export async function calibrate(model: LoadedModel): Promise<MeasuredCosts> {
   return {
     lengths,
     plainSeconds,
-    verifyRatios: verifySamples.map((samples) =>
-      samples.length === 0 ? 1 : median(samples) / median(plainSamples[reference]!),
-    ),
+    verifyRatios: verifyRatios(verifySamples, median(plainSamples[reference]!)),
     draftSeconds: Array.from(
       { length: maxSpecTokens + 1 },
       (_, numDraftTokens) => numDraftTokens * chainSeconds,
     ),
   };
+}
+
+/**
+ * By width, relative to the plain step; entries 0 and 1 are unused. Cost grows about linearly with width, and less
+ * from one width to the next than measurements scatter on a busy machine: hence a line through all of them.
+ */
+function verifyRatios(samples: readonly (readonly number[])[], plainSeconds: number): number[] {
+  const widths = [...samples.keys()].slice(2);
+  const { slope, intercept } = robustLine(
+    widths,
+    widths.map((width) => median(samples[width]!) / plainSeconds),
+  );
+  return [...samples.keys()].map((width) => (width < 2 ? 1 : intercept + slope * width));
 }
 
 /** Seconds of steps behind `length` positions. */

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { clippedMean, median } from '../../../src/decoding/robust-statistics.ts';
+import { clippedMean, median, robustLine } from '../../../src/decoding/robust-statistics.ts';
 
 describe('median', () => {
   it.each([
@@ -30,5 +30,17 @@ describe('clippedMean', () => {
         expect(clippedMean(values)).toBeLessThanOrEqual(2 * median(values) * (1 + 1e-9));
       }),
     );
+  });
+});
+
+describe('robustLine', () => {
+  it('finds the line that the points lie on', () => {
+    expect(robustLine([2, 3, 5, 9], [7, 10, 16, 28])).toEqual({ slope: 3, intercept: 1 });
+  });
+
+  it('is not moved by one wild point', () => {
+    const line = robustLine([2, 3, 4, 5, 6, 7, 8], [5, 7, 9, 900, 13, 15, 17]);
+    expect(line.slope).toBeCloseTo(2, 12);
+    expect(line.intercept).toBeCloseTo(1, 12);
   });
 });
