@@ -16,7 +16,7 @@ import type { SpeculationSettings } from '../src/engine/generation.ts';
 import { openEngine } from './bench/open-engine.ts';
 import { prompts } from './bench/prompts.ts';
 import { runRequest } from './bench/run-request.ts';
-import { distinct4 } from './bench/statistics.ts';
+import { distinct4, formatRates } from './bench/statistics.ts';
 import { summarise, type Measurement, type Summary } from './bench/summary.ts';
 
 const { values } = parseArgs({
@@ -70,7 +70,7 @@ function printSummary(name: string, summary: Summary): void {
       `speedup ${format(speedup.median)} [${format(speedup.min)}-${format(speedup.max)}]`,
       `acceptance ${format(summary.draftAcceptanceRate)} length ${format(summary.meanAcceptanceLength)}`,
       `per position ${summary.acceptanceRatePerPosition.map((rate) => format(rate)).join(' ')}`,
-      `conditional ${summary.conditionalAcceptanceRatePerPosition.map((rate) => format(rate)).join(' ')}`,
+      `conditional ${formatRates(summary.conditionalAcceptanceRatePerPosition)}`,
       `calibrated/measured ${format(summary.calibratedOverMeasured)}`,
       `distinct-4 ${format(summary.distinct4)}`,
     ].join('  '),
@@ -82,10 +82,7 @@ function cardRows(name: string, total: Summary): (readonly [string, string])[] {
   return [
     [`${name}: acceptance rate`, format(total.draftAcceptanceRate)],
     [`${name}: mean acceptance length`, format(total.meanAcceptanceLength)],
-    [
-      `${name}: conditional acceptance by position`,
-      total.conditionalAcceptanceRatePerPosition.map((rate) => format(rate)).join(' '),
-    ],
+    [`${name}: conditional acceptance by position`, formatRates(total.conditionalAcceptanceRatePerPosition)],
     [
       `${name}: speedup over plain decoding, median (least to greatest)`,
       `${format(speedup.median)} (${format(speedup.min)} to ${format(speedup.max)})`,

@@ -4,6 +4,7 @@
  */
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
+import { formatRates } from './bench/statistics.ts';
 import type { Summary } from './bench/summary.ts';
 
 interface BenchRecord {
@@ -21,17 +22,20 @@ interface BenchRecord {
 
 const fixed = (value: number, digits = 2): string => value.toFixed(digits);
 
+const spread = ({ median, min, max }: Summary['speedup']): string =>
+  `${fixed(median)} (${fixed(min)}-${fixed(max)})`;
+
 function tableRow(name: string, summary: Summary): string {
-  const { speedup } = summary;
   const cells = [
     name,
     fixed(summary.tokensPerSecond, 0),
     fixed(summary.baselineTokensPerSecond, 0),
     fixed(summary.offTokensPerSecond, 0),
-    `${fixed(speedup.median)} (${fixed(speedup.min)}-${fixed(speedup.max)})`,
+    spread(summary.speedup),
+    spread(summary.speedupOverOff),
     fixed(summary.draftAcceptanceRate),
     fixed(summary.meanAcceptanceLength),
-    summary.conditionalAcceptanceRatePerPosition.map((rate) => fixed(rate)).join(' '),
+    formatRates(summary.conditionalAcceptanceRatePerPosition),
     fixed(summary.calibratedOverMeasured),
     fixed(summary.distinct4),
   ];
@@ -45,6 +49,7 @@ function benchTable(record: BenchRecord): string {
     'plain tok/s',
     'off tok/s',
     'speedup over plain, median (min-max)',
+    'over off',
     'acceptance rate',
     'mean acceptance length',
     'conditional acceptance by position',

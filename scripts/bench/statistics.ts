@@ -10,3 +10,7 @@ export function distinct4(tokenIds: readonly number[]): number {
   for (let start = 0; start < numAll; start += 1) different.add(tokenIds.slice(start, start + 4).join(','));
   return different.size / numAll;
 }
+
+/** Rates of positions, '-' where nothing was drafted. */
+export const formatRates = (rates: readonly (number | null)[]): string =>
+  rates.map((rate) => rate?.toFixed(2) ?? '-').join(' ');

@@ -28,7 +28,8 @@ export interface Summary {
   readonly draftAcceptanceRate: number;
   readonly meanAcceptanceLength: number;
   readonly acceptanceRatePerPosition: readonly number[];
-  readonly conditionalAcceptanceRatePerPosition: readonly number[];
+  /** Null at positions that no round drafted. */
+  readonly conditionalAcceptanceRatePerPosition: readonly (number | null)[];
   readonly distinct4: number;
   /** Prompts whose text was the same with and without speculation. */
   readonly numIdentical: number;
@@ -43,9 +44,8 @@ function spread(values: readonly number[]): { median: number; min: number; max: 
 export function summarise(measurements: readonly Measurement[]): Summary {
   const of = (figure: (measurement: Measurement) => number): number =>
     round(median(measurements.map(figure)));
-  const report = specDecodeReport(
-    mergedSpeculation(measurements.map((measurement) => measurement.speculation)),
-  );
+  const counters = mergedSpeculation(measurements.map((measurement) => measurement.speculation));
+  const report = specDecodeReport(counters);
   return {
     numPrompts: measurements.length,
     tokensPerSecond: of((each) => each.tokensPerSecond),
@@ -57,7 +57,9 @@ export function summarise(measurements: readonly Measurement[]): Summary {
     draftAcceptanceRate: round(report.draft_acceptance_rate),
     meanAcceptanceLength: round(report.mean_acceptance_length),
     acceptanceRatePerPosition: report.acceptance_rate_per_position.map(round),
-    conditionalAcceptanceRatePerPosition: report.conditional_acceptance_rate_per_position.map(round),
+    conditionalAcceptanceRatePerPosition: report.conditional_acceptance_rate_per_position.map(
+      (rate, position) => (counters.numReachedPerPosition[position] === 0 ? null : round(rate)),
+    ),
     distinct4: of((each) => each.distinct4),
     numIdentical: measurements.filter((measurement) => measurement.isIdentical).length,
   };

@@ -1,7 +1,8 @@
 /** Averages of times on a machine that others use too. */
 
-/** The middle value, or the mean of the middle two. Undefined for no values. */
+/** The middle value, or the mean of the middle two. */
 export function median(values: readonly number[]): number {
+  if (values.length === 0) throw new RangeError('expected at least one value');
   const sorted = values.toSorted((a, b) => a - b);
   const middle = sorted.length >> 1;
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;

@@ -37,6 +37,7 @@ export class StepCosts {
   private readonly draftScale = new RunningScale();
   /** Latest plain steps, relative to what was measured at start-up. */
   private readonly recentPlainRatios: number[] = Array.from({ length: NUM_PRIOR }, () => 1);
+  private plainRatio = 1;
 
   constructor(measured: MeasuredCosts) {
     this.measured = measured;
@@ -44,7 +45,7 @@ export class StepCosts {
 
   /** A plain forward behind `length` cached positions: linear between the measured lengths, constant outside. */
   plainSeconds(length: number): number {
-    return this.measuredPlain(length) * clippedMean(this.recentPlainRatios);
+    return this.measuredPlain(length) * this.plainRatio;
   }
 
   verifySeconds(width: number, length: number): number {
@@ -58,6 +59,7 @@ export class StepCosts {
   observePlain(length: number, seconds: number): void {
     this.recentPlainRatios.push(seconds / this.measuredPlain(length));
     if (this.recentPlainRatios.length > NUM_RECENT) this.recentPlainRatios.shift();
+    this.plainRatio = clippedMean(this.recentPlainRatios);
   }
 
   observeVerify(width: number, length: number, seconds: number): void {

@@ -13,12 +13,11 @@ from tqdm import tqdm
 from .batches import BatchBuilder, TokenFile, validation_rows
 from .ledger import LedgerEntry, record
 from .model import CodeModel, stacked
+from .optimisers import build_optimizers, learning_rate_share
 from .shape import ModelShape
 from .tokenizer import END_OF_TEXT
 from .weights import load_weights, save_weights
 
-WARM_UP_STEPS = 50
-MIN_LEARNING_RATE_SHARE = 0.02
 VALIDATION_ROWS = 48
 
 
@@ -234,25 +233,6 @@ def initial_model(arguments: argparse.Namespace, vocab_size: int) -> CodeModel:
         return CodeModel(shape)
     source = load_weights(arguments.init_from)
     return source if source.shape == shape else stacked(source, shape)
-
-
-def build_optimizers(model: CodeModel, arguments: argparse.Namespace) -> tuple[torch.optim.Optimizer, ...]:
-    """Muon for the matrices of the layers, AdamW for embedding, output head and norms."""
-    matrices, others = [], []
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            is_matrix = parameter.ndim == 2 and name not in ("embedding.weight", "head.weight")
-            (matrices if is_matrix else others).append(parameter)
-    return (
-        torch.optim.Muon(matrices, lr=arguments.muon_lr, momentum=0.95, weight_decay=0.01),
-        torch.optim.AdamW(others, lr=arguments.adamw_lr, betas=(0.9, 0.95), weight_decay=0.0),
-    )
-
-
-def learning_rate_share(step: int, progress: float, decay_share: float) -> float:
-    """Warm-up, stable, then linear decay."""
-    decay = min(1.0, (1 - progress) / decay_share) if decay_share else 1.0
-    return min(1.0, (step + 1) / WARM_UP_STEPS) * max(MIN_LEARNING_RATE_SHARE, decay)
 
 
 def device_name(device: torch.device) -> str:

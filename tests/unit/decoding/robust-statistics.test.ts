@@ -13,6 +13,12 @@ describe('median', () => {
   });
 });
 
+it('refuses no values at all', () => {
+  expect(() => median([])).toThrow('expected at least one value');
+  expect(() => clippedMean([])).toThrow('expected at least one value');
+  expect(() => robustLine([2], [1])).toThrow('expected at least one value');
+});
+
 describe('clippedMean', () => {
   it('is the mean where nothing exceeds twice the median', () => {
     expect(clippedMean([1, 2, 3, 4])).toBe(2.5);
