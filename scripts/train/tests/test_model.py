@@ -6,7 +6,7 @@ import torch
 
 from foretoken_train.evaluate import mtp_agreement
 from foretoken_train.model import CodeModel, stacked
-from foretoken_train.pretrain import learning_rate_share
+from foretoken_train.optimisers import learning_rate_share
 from foretoken_train.repetition import distinct, longest_repeat
 from foretoken_train.weights import load_weights
 
