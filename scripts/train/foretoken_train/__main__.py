@@ -2,14 +2,17 @@
 
 import argparse
 
-from . import card, evaluate, export, prepare, pretrain, quantise_table
+from . import card, draft_head_table, evaluate, export, prepare, pretrain, quantise_table, tune_mtp, unlearn_loops
 
 COMMANDS = {
     "prepare": prepare,
     "pretrain": pretrain,
+    "unlearn-loops": unlearn_loops,
+    "tune-mtp": tune_mtp,
     "export": export,
     "evaluate": evaluate,
     "quantise-table": quantise_table,
+    "draft-head-table": draft_head_table,
     "card": card,
 }
 

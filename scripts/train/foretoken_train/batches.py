@@ -32,15 +32,27 @@ class TokenFile:
 class BatchBuilder:
     """Rows of `row_length` tokens. Batch n depends on (seed, n) alone: a resumed run sees what it would have."""
 
-    def __init__(self, corpus: list[TokenFile], tokenizer: Tokenizer, row_length: int, fim_rate: float, seed: int):
+    def __init__(
+        self,
+        corpus: list[TokenFile],
+        tokenizer: Tokenizer,
+        row_length: int,
+        fim_rate: float,
+        seed: int,
+        shares: list[float] | None = None,
+    ):
+        """shares: how much of the tokens each file of `corpus` gives; by their sizes if None."""
         self.corpus = corpus
         self.tokenizer = tokenizer
         self.row_length = row_length
         self.fim_rate = fim_rate
         self.seed = seed
         self.special = {t: tokenizer.token_to_id(t) for t in (END_OF_TEXT, FIM_PREFIX, FIM_SUFFIX, FIM_MIDDLE)}
-        shares = np.concatenate([np.diff(f.offsets) * f.weights for f in corpus])
-        self.cumulative = np.cumsum(shares / shares.sum())
+        weights = [np.diff(f.offsets) * f.weights for f in corpus]
+        if shares:
+            weights = [w / w.sum() * share for w, share in zip(weights, shares, strict=True)]
+        weights = np.concatenate(weights)
+        self.cumulative = np.cumsum(weights / weights.sum())
         self.places = [(f, i) for f, file in enumerate(corpus) for i in range(len(file.offsets) - 1)]
 
     def batch(self, index: int, batch_size: int) -> np.ndarray:

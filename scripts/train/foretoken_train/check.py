@@ -41,8 +41,10 @@ def sample_ids(tokenizer: Tokenizer, length: int) -> np.ndarray:
     return np.resize(np.asarray(tokenizer.encode(text).ids, np.int64), length)
 
 
-def check(reference: CodeModel, folder: Path, ids: np.ndarray, precision: Precision) -> bool:
-    """Prints each comparison; whether all are within the precision's tolerance."""
+def check(
+    reference: CodeModel, folder: Path, ids: np.ndarray, precision: Precision, draft_ids: np.ndarray | None = None
+) -> bool:
+    """Prints each comparison; whether all are within the precision's tolerance. draft_ids: all that MTP may draft."""
     ids = ids[:NUM_TOKENS]
     tolerance = TOLERANCES[precision.bits]
     with torch.no_grad():
@@ -51,12 +53,14 @@ def check(reference: CodeModel, folder: Path, ids: np.ndarray, precision: Precis
         target = CachedSession(folder / "model.onnx", THREADS, reference.shape.context_length)
         prefill = target.run(ids, 0)
         cached = run_in_chunks(target, ids)
-        mtp_expected, mtp_actual = mtp_chains(reference, folder, ids, states)
+        mtp = mtp_chains(reference, folder, ids, states)
+    if draft_ids is not None:
+        mtp = tuple(logits[..., draft_ids] for logits in mtp)
     compared = {
         "target logits, one pass": (logits, prefill["logits"]),
         "target hidden states, one pass": (states.numpy(), prefill["hidden_states"]),
         "target logits, through the cache with rollback": (logits, cached),
-        f"MTP logits, {MTP_STEPS} chained steps": (mtp_expected, mtp_actual),
+        f"MTP logits, {MTP_STEPS} chained steps": mtp,
     }
     return all([within(name, *pair, tolerance) for name, pair in compared.items()])
 

@@ -5,9 +5,11 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import onnx
 from tokenizers import Tokenizer
 
+from .batches import TokenFile
 from .check import check, sample_ids
 from .exactness import exact_widths
 from .external_data import ExternalData
@@ -30,33 +32,61 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--precision", choices=PRECISION_BITS, default="int8")
     parser.add_argument("--head-precision", choices=PRECISION_BITS, help="of the output head; default: the same")
     parser.add_argument("--block-size", type=int, choices=(32, 64, 128), default=32)
+    parser.add_argument("--draft-vocabulary", type=int, help="most frequent tokens that may be drafted; default: all")
+    parser.add_argument("--draft-data", type=Path, nargs="+", help="token files in which to count them")
 
 
 def run(arguments: argparse.Namespace) -> None:
     model = load_weights(arguments.weights).eval()
     precision = Precision(PRECISION_BITS[arguments.precision], arguments.block_size)
     head = Precision(PRECISION_BITS[arguments.head_precision or arguments.precision], arguments.block_size)
+    draft_ids = None
+    if arguments.draft_vocabulary:
+        if not arguments.draft_data:
+            raise SystemExit("--draft-vocabulary: expected --draft-data, token files in which to count tokens")
+        draft_ids = frequent_ids(arguments.draft_data, arguments.draft_vocabulary, model.shape.vocab_size)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    write_graphs(model, precision, head, arguments.out)
-    copy_companions(arguments)
-    tokenizer = Tokenizer.from_file(str(arguments.tokenizer / "tokenizer.json"))
-    ids = sample_ids(tokenizer, model.shape.context_length)
-    agrees = check(quantised_model(model, precision, head), arguments.out, ids, precision)
-    exact = exact_widths(arguments.out, ids)
-    write_json(arguments.out / "genai_config.json", genai_config(model.shape, tokenizer))
-    write_json(arguments.out / "foretoken.json", foretoken_config(tokenizer, precision, head, exact, arguments.out))
-    if not (agrees and exact):
+    copy_weights(arguments)
+    if not write_folder(model, arguments.tokenizer, precision, head, arguments.out, draft_ids):
         raise SystemExit(f"{arguments.out}: the graphs are not what they should be, see above")
+
+
+def frequent_ids(data: list[Path], count: int, vocab_size: int) -> np.ndarray:
+    """The `count` token ids that come most often in the token files, sorted."""
+    counts = sum(np.bincount(TokenFile(path).tokens, minlength=vocab_size) for path in data)
+    return np.sort(np.argsort(-counts, kind="stable")[:count])
+
+
+def write_folder(
+    model: CodeModel,
+    tokenizer_folder: Path,
+    precision: Precision,
+    head: Precision,
+    out: Path,
+    draft_ids: np.ndarray | None = None,
+) -> bool:
+    """A folder that a server can load; whether its graphs agree with PyTorch and are exact at some widths."""
+    out.mkdir(parents=True, exist_ok=True)
+    write_graphs(model, precision, head, out, draft_ids)
+    for name in COPIED_FROM_TOKENIZER:
+        shutil.copyfile(tokenizer_folder / name, out / name)
+    tokenizer = Tokenizer.from_file(str(tokenizer_folder / "tokenizer.json"))
+    ids = sample_ids(tokenizer, model.shape.context_length)
+    agrees = check(quantised_model(model, precision, head), out, ids, precision, draft_ids)
+    exact = exact_widths(out, ids)
+    write_json(out / "genai_config.json", genai_config(model.shape, tokenizer))
+    draft_vocab_size = model.shape.vocab_size if draft_ids is None else len(draft_ids)
+    config = foretoken_config(tokenizer, precision, head, exact, draft_vocab_size, out)
+    write_json(out / "foretoken.json", config)
+    return agrees and exact is not None
 
 
 def write_json(path: Path, value: dict | list) -> None:
     path.write_text(json.dumps(value, indent=2) + "\n")
 
 
-def copy_companions(arguments: argparse.Namespace) -> None:
-    """Tokenizer, weights to fine-tune or convert from, and what all runs that led to them cost."""
-    for name in COPIED_FROM_TOKENIZER:
-        shutil.copyfile(arguments.tokenizer / name, arguments.out / name)
+def copy_weights(arguments: argparse.Namespace) -> None:
+    """Weights to fine-tune or convert from, and what all runs that led to them cost."""
     shutil.copyfile(arguments.weights, arguments.out / "model.safetensors")
     beside = arguments.weights.parent / "ledger.json"
     ledgers = arguments.ledger or ([beside] if beside.exists() else [])
@@ -65,11 +95,14 @@ def copy_companions(arguments: argparse.Namespace) -> None:
         write_json(arguments.out / "ledger.json", entries)
 
 
-def write_graphs(model: CodeModel, precision: Precision, head: Precision, folder: Path) -> None:
-    """model.onnx, mtp.onnx and model.onnx.data, which both share."""
+def write_graphs(
+    model: CodeModel, precision: Precision, head: Precision, folder: Path, draft_ids: np.ndarray | None = None
+) -> None:
+    """model.onnx, mtp.onnx and model.onnx.data, which both share; draft_ids as in `mtp_graph`."""
     weights = export_weights(model)
     rotary = (model.cos.numpy(), model.sin.numpy())
     data = ExternalData(folder / "model.onnx.data")
-    for name, graph in (("model.onnx", target_graph), ("mtp.onnx", mtp_graph)):
-        onnx.save(graph(GraphBuilder(model.shape, weights, data, precision), rotary, head), folder / name)
+    target, mtp = (GraphBuilder(model.shape, weights, data, precision) for _ in range(2))
+    onnx.save(target_graph(target, rotary, head), folder / "model.onnx")
+    onnx.save(mtp_graph(mtp, rotary, head, draft_ids), folder / "mtp.onnx")
     data.close()

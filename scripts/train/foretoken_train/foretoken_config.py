@@ -27,7 +27,12 @@ def sha256(path: Path) -> str:
 
 
 def foretoken_config(
-    tokenizer: Tokenizer, precision: Precision, head: Precision, exact_widths: str | None, folder: Path
+    tokenizer: Tokenizer,
+    precision: Precision,
+    head: Precision,
+    exact_widths: str | None,
+    draft_vocab_size: int,
+    folder: Path,
 ) -> dict:
     """Of the model that lies in `folder`, genai_config.json included. exact_widths: see exactness.py."""
     return {
@@ -38,6 +43,7 @@ def foretoken_config(
         "head_precision": head.name,
         "block_size": precision.block_size if min(precision.bits, head.bits) < 32 else None,
         "exact_widths": exact_widths,
+        "draft_vocab_size": draft_vocab_size,
         "fim": {
             "prefix": tokenizer.token_to_id(FIM_PREFIX),
             "suffix": tokenizer.token_to_id(FIM_SUFFIX),

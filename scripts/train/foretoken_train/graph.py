@@ -197,10 +197,14 @@ def target_graph(builder: GraphBuilder, rotary: tuple[np.ndarray, np.ndarray], h
     )
 
 
-def mtp_graph(builder: GraphBuilder, rotary: tuple[np.ndarray, np.ndarray], head: Precision) -> ModelProto:
+def mtp_graph(
+    builder: GraphBuilder, rotary: tuple[np.ndarray, np.ndarray], head: Precision, draft_ids: np.ndarray | None = None
+) -> ModelProto:
     """mtp.onnx: hidden states of every position, logits of the last one alone, since the output head is the dear part.
 
-    `input_ids` holds the tokens at positions i + 1, `hidden_states` the states at positions i.
+    `input_ids` holds the tokens at positions i + 1, `hidden_states` the states at positions i. With `draft_ids`, the
+    sorted token ids that may be drafted, the output head has their rows alone and all other logits are -inf
+    (FR-Spec, arXiv 2502.14856).
     """
     shape = builder.shape
     builder.cache_lengths(*rotary)
@@ -212,7 +216,13 @@ def mtp_graph(builder: GraphBuilder, rotary: tuple[np.ndarray, np.ndarray], head
     hidden, _ = builder.add_norm(x, residual, "mtp.norm", output="hidden_states_out")
     builder.inline("last", np.asarray([-1], np.int64))
     last = builder.node("Gather", [hidden, "last"], ["mtp.last"], axis=1)
-    builder.matmul(last, "logits", builder.weights["head.weight"], head)
+    if draft_ids is None:
+        builder.matmul(last, "logits", builder.weights["head.weight"], head)
+    else:
+        few = builder.matmul(last, "mtp.draft_logits", builder.weights["head.weight"][draft_ids], head)
+        none = builder.inline("mtp.no_logits", np.full((1, 1, shape.vocab_size), -np.inf, np.float32))
+        where = builder.inline("mtp.draft_ids", draft_ids.astype(np.int64).reshape(1, 1, -1))
+        builder.node("ScatterElements", [none, where, few], ["logits"], axis=2)
     states = [1, "sequence", shape.hidden_size]
     return builder.model(
         "mtp",

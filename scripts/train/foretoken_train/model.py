@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from .shape import ModelShape
 
 INITIAL_STD = 0.02
+QUERY_CHUNK = 128
 
 
 def rotary_tables(shape: ModelShape, length: int) -> tuple[Tensor, Tensor]:
@@ -22,10 +23,42 @@ def rotary_tables(shape: ModelShape, length: int) -> tuple[Tensor, Tensor]:
     return angles.cos().float(), angles.sin().float()
 
 
+def document_numbers(ids: Tensor, end_of_text: int) -> Tensor:
+    """ids: [batch, length]; of each token, how many documents of its row ended before it."""
+    ends = ids == end_of_text
+    return ends.cumsum(1) - ends.long()
+
+
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Rotary position embedding, halves convention. x: [batch, heads, length, head_size]."""
     first, second = x.chunk(2, dim=-1)
     return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1).to(x.dtype)
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, documents: Tensor | None) -> Tensor:
+    """Causal attention with one product per QUERY_CHUNK queries over the keys they may see.
+
+    On a CPU this trains twice as fast as scaled_dot_product_attention, compiled, and a mask is free.
+
+    query: [batch, heads, length, head_size]; key, value: [batch, kv_heads, length, head_size]; documents: numbers
+    [batch, length] of what each token belongs to: attention stays inside, or None where rows are one document.
+    Returns [batch, heads, length, head_size].
+    """
+    batch, heads, length, head_size = query.shape
+    groups = key.shape[1]
+    query = query.view(batch, groups, heads // groups, length, head_size) * head_size**-0.5
+    places = torch.arange(length, device=query.device)
+    attended = []
+    for start in range(0, length, QUERY_CHUNK):
+        end = min(start + QUERY_CHUNK, length)
+        rows = query[:, :, :, start:end].reshape(batch, groups, -1, head_size)
+        scores = (rows @ key[:, :, :end].transpose(-1, -2)).view(batch, groups, -1, end - start, end)
+        visible = places[start:end, None] >= places[:end]
+        if documents is not None:
+            visible = visible & (documents[:, start:end, None] == documents[:, None, :end])[:, None, None]
+        shares = scores.float().masked_fill(~visible, -torch.inf).softmax(-1).to(value.dtype)
+        attended.append((shares.view(batch, groups, -1, end) @ value[:, :, :end]).view_as(query[:, :, :, start:end]))
+    return torch.cat(attended, dim=3).view(batch, heads, length, head_size)
 
 
 class Block(nn.Module):
@@ -44,16 +77,21 @@ class Block(nn.Module):
         for linear in (self.out, self.down):
             nn.init.normal_(linear.weight, std=residual_std)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        """x: [batch, length, hidden_size], same shape out."""
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, documents: Tensor | None) -> Tensor:
+        """x: [batch, length, hidden_size], same shape out; documents as in `attend`."""
+        return self.after_attention(x, attend(*self.before_attention(x, cos, sin), documents))
+
+    def before_attention(self, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Query [batch, heads, length, head_size] and key, value [batch, kv_heads, length, head_size], rotated."""
         batch, length, _ = x.shape
         s = self.shape
         query, key, value = self.qkv(self.input_norm(x)).split([s.query_size, s.kv_size, s.kv_size], dim=-1)
         query, key, value = (t.view(batch, length, -1, s.head_size).transpose(1, 2) for t in (query, key, value))
-        attended = F.scaled_dot_product_attention(
-            rotate(query, cos, sin), rotate(key, cos, sin), value, is_causal=True, enable_gqa=True
-        )
-        x = x + self.out(attended.transpose(1, 2).reshape(batch, length, s.query_size))
+        return rotate(query, cos, sin), rotate(key, cos, sin), value
+
+    def after_attention(self, x: Tensor, attended: Tensor) -> Tensor:
+        """attended: [batch, heads, length, head_size]; the layer's output, of x's shape."""
+        x = x + self.out(attended.transpose(1, 2).flatten(2))
         gate, up = self.gate_up(self.post_norm(x)).chunk(2, dim=-1)
         return x + self.down(F.silu(gate) * up)
 
@@ -70,10 +108,13 @@ class MtpModule(nn.Module):
         self.block = Block(shape, INITIAL_STD / math.sqrt(2))
         self.norm = nn.RMSNorm(d, shape.rms_norm_epsilon)
 
-    def forward(self, hidden: Tensor, embedded: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    def forward(self, hidden: Tensor, embedded: Tensor, cos: Tensor, sin: Tensor, documents: Tensor | None) -> Tensor:
         """hidden, embedded: [batch, length, hidden_size]; returns the next hidden state of the same shape."""
-        joined = torch.cat([self.hidden_norm(hidden), self.embedding_norm(embedded)], dim=-1)
-        return self.norm(self.block(self.projection(joined), cos, sin))
+        return self.norm(self.block(self.joined(hidden, embedded), cos, sin, documents))
+
+    def joined(self, hidden: Tensor, embedded: Tensor) -> Tensor:
+        """The block's input: [batch, length, hidden_size]."""
+        return self.projection(torch.cat([self.hidden_norm(hidden), self.embedding_norm(embedded)], dim=-1))
 
 
 class CodeModel(nn.Module):
@@ -98,27 +139,31 @@ class CodeModel(nn.Module):
         """Embedding rows scaled to unit root mean square: small ones would drown in the residual stream."""
         return F.rms_norm(self.embedding(ids), (self.shape.hidden_size,))
 
-    def hidden_states(self, ids: Tensor) -> Tensor:
-        """ids: [batch, length]; post-final-norm states [batch, length, hidden_size]."""
+    def hidden_states(self, ids: Tensor, documents: Tensor | None = None) -> Tensor:
+        """ids: [batch, length]; post-final-norm states [batch, length, hidden_size]; documents as in `attend`."""
         length = ids.shape[1]
         x = self.embed(ids)
         for block in self.blocks:
-            x = block(x, self.cos[:length], self.sin[:length])
+            x = block(x, self.cos[:length], self.sin[:length], documents)
         return self.norm(x)
 
-    def mtp_states(self, hidden: Tensor, ids: Tensor) -> Tensor:
+    def mtp_states(self, hidden: Tensor, ids: Tensor, documents: Tensor | None = None) -> Tensor:
         """One MTP step. hidden: states at positions i; ids: tokens at i + 1; returns states that predict i + 2."""
         length = ids.shape[1]
-        return self.mtp(hidden, self.embed(ids), self.cos[:length], self.sin[:length])
+        return self.mtp(hidden, self.embed(ids), self.cos[:length], self.sin[:length], documents)
 
-    def forward(self, tokens: Tensor, mtp_steps: int) -> tuple[Tensor, list[Tensor]]:
-        """tokens: [batch, length + mtp_steps + 1]. Mean cross-entropy, in nats, of the target and of each MTP step."""
+    def forward(self, tokens: Tensor, mtp_steps: int, end_of_text: int) -> tuple[Tensor, list[Tensor]]:
+        """Mean cross-entropy, in nats, of the target and of each MTP step.
+
+        tokens: [batch, length + mtp_steps + 1], documents each ended by `end_of_text`.
+        """
         length = tokens.shape[1] - mtp_steps - 1
-        hidden = self.hidden_states(tokens[:, :length])
+        documents = document_numbers(tokens[:, :length], end_of_text)
+        hidden = self.hidden_states(tokens[:, :length], documents)
         target_loss = self.cross_entropy(hidden, tokens[:, 1 : length + 1])
         mtp_losses = []
         for step in range(1, mtp_steps + 1):
-            hidden = self.mtp_states(hidden, tokens[:, step : length + step])
+            hidden = self.mtp_states(hidden, tokens[:, step : length + step], documents)
             mtp_losses.append(self.cross_entropy(hidden, tokens[:, step + 1 : length + step + 1]))
         return target_loss, mtp_losses
 

@@ -5,8 +5,11 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import pretrain
+from . import pretrain, tune_mtp, unlearn_loops
 from .shape import ModelShape
+
+# The commands that train, by the stage that they write to the ledger.
+STAGES = {"pretrain": pretrain, "unlearn-loops": unlearn_loops, "tune-mtp": tune_mtp}
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,8 @@ class ModelFacts:
 
     @property
     def training_sets(self) -> list[str]:
-        return sorted({name for entry in self.ledger for name in entry["settings"]["data"]})
+        """In the order of their first use: the tokenizer is trained on the first."""
+        return list(dict.fromkeys(name for entry in self.ledger for name in entry["settings"]["data"]))
 
     @property
     def validation_sets(self) -> list[str]:
@@ -62,16 +66,17 @@ def model_facts(folder: Path, corpora: list[Path], benchmark: Path | None = None
 
 
 def training_commands(facts: ModelFacts) -> list[str]:
-    """The pretrain commands of the ledger, in order; each run starts from the weights of the one before it."""
-    parser = argparse.ArgumentParser()
-    pretrain.add_arguments(parser)
+    """The commands of the ledger, in order; each run starts from the weights of the one before it."""
     commands = []
     for number, entry in enumerate(facts.ledger, start=1):
-        settings = entry["settings"]
-        parts = [f"foretoken-train pretrain --tokenizer runs/tokenizer --out runs/{number} --steps {entry['steps']}"]
+        stage, settings = entry["stage"], entry["settings"]
+        parser = argparse.ArgumentParser()
+        STAGES[stage].add_arguments(parser)
+        parts = [f"foretoken-train {stage} --tokenizer runs/tokenizer --out runs/{number} --steps {entry['steps']}"]
         parts += [f"--{key} " + " ".join(f"runs/{n}.npz" for n in settings[key]) for key in ("data", "validation")]
         if number > 1:
-            parts.append(f"--init-from runs/{number - 1}/model.safetensors")
+            start = "--init-from" if stage == "pretrain" else "--weights"
+            parts.append(f"{start} runs/{number - 1}/model.safetensors")
         parts += [option(key, value) for key, value in settings.items() if chosen(parser, key, value)]
         commands.append(" ".join(parts))
     return commands
@@ -80,9 +85,10 @@ def training_commands(facts: ModelFacts) -> list[str]:
 def chosen(parser: argparse.ArgumentParser, key: str, value: object) -> bool:
     """Whether a setting shapes the run and is not the default; budget, data and device are given elsewhere."""
     placed = ("data", "validation", "minutes", "steps", "device", "threads", "checkpoint_minutes", "validate_minutes")
-    return key not in placed and value is not None and value != parser.get_default(key)
+    return key not in placed and value not in (None, False, parser.get_default(key))
 
 
 def option(key: str, value: object) -> str:
     flag = f"--{key.replace('_', '-')}"
-    return flag if value is True else f"{flag} {value}"
+    values = value if isinstance(value, list) else [value]
+    return flag if value is True else " ".join([flag, *map(str, values)])

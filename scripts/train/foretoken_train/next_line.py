@@ -8,7 +8,7 @@ from tokenizers import Tokenizer
 from tqdm import tqdm
 
 from .evaluation_data import ValidationSet
-from .tokenizer import FIM_MIDDLE, FIM_PREFIX, FIM_SUFFIX
+from .tokenizer import END_OF_TEXT, FIM_MIDDLE, FIM_PREFIX, FIM_SUFFIX
 
 MAX_PREFIX_TOKENS = 384
 MAX_SUFFIX_TOKENS = 128
@@ -59,9 +59,12 @@ def prompt_ids(position: Position, tokenizer: Tokenizer, with_suffix: bool) -> n
 
 
 def first_line(ids: Iterator[int], tokenizer: Tokenizer) -> str:
-    """The first line that says something, without its indentation."""
+    """The first line that says something, without its indentation; the end of text ends it as a line break does."""
     produced: list[int] = []
+    end_of_text = tokenizer.token_to_id(END_OF_TEXT)
     for token in ids:
+        if token == end_of_text:
+            break
         produced.append(token)
         head, line_break, _ = tokenizer.decode(produced).lstrip("\n \t").partition("\n")
         if line_break or len(produced) == MAX_LINE_TOKENS:

@@ -6,8 +6,19 @@ import torch
 
 from .model import CodeModel
 
-WARM_UP_STEPS = 50
 MIN_LEARNING_RATE_SHARE = 0.02
+MAX_GRADIENT_NORM = 1.0
+
+
+def add_optimizer_arguments(
+    parser: argparse.ArgumentParser, muon_lr: float, adamw_lr: float, warm_up_steps: int
+) -> None:
+    parser.add_argument("--muon-lr", type=float, default=muon_lr)
+    parser.add_argument("--adamw-lr", type=float, default=adamw_lr)
+    parser.add_argument("--warm-up-steps", type=int, default=warm_up_steps)
+    parser.add_argument(
+        "--decay-share", type=float, default=0.4, help="last share of the budget, over which rates fall"
+    )
 
 
 def build_optimizers(model: CodeModel, arguments: argparse.Namespace) -> tuple[torch.optim.Optimizer, ...]:
@@ -23,7 +34,26 @@ def build_optimizers(model: CodeModel, arguments: argparse.Namespace) -> tuple[t
     )
 
 
-def learning_rate_share(step: int, progress: float, decay_share: float) -> float:
+def learning_rate_share(step: int, warm_up_steps: int, progress: float, decay_share: float) -> float:
     """Warm-up, stable, then linear decay."""
     decay = min(1.0, (1 - progress) / decay_share) if decay_share else 1.0
-    return min(1.0, (step + 1) / WARM_UP_STEPS) * max(MIN_LEARNING_RATE_SHARE, decay)
+    return min(1.0, (step + 1) / warm_up_steps) * max(MIN_LEARNING_RATE_SHARE, decay)
+
+
+def set_learning_rates(
+    optimizers: tuple[torch.optim.Optimizer, ...], arguments: argparse.Namespace, step: int, progress: float
+) -> None:
+    """Of the coming step, for (Muon, AdamW) as `build_optimizers` gives them."""
+    share = learning_rate_share(step, arguments.warm_up_steps, progress, arguments.decay_share)
+    for optimizer, rate in zip(optimizers, (arguments.muon_lr, arguments.adamw_lr), strict=True):
+        for group in optimizer.param_groups:
+            group["lr"] = rate * share
+
+
+def apply_gradients(loss: torch.Tensor, model: CodeModel, optimizers: tuple[torch.optim.Optimizer, ...]) -> None:
+    """One optimiser step down from `loss`."""
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), MAX_GRADIENT_NORM)
+    for optimizer in optimizers:
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)

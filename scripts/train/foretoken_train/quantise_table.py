@@ -8,7 +8,7 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from .evaluation_data import load_validation
-from .export import write_graphs
+from .export import write_folder
 from .onnx_evaluation import onnx_loss
 from .quantise import Precision
 from .tokenizer import END_OF_TEXT
@@ -25,8 +25,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tokenizer", type=Path, required=True, help="folder of tokenizer.json")
     parser.add_argument("--validation", type=Path, required=True, help="token file never trained on")
     parser.add_argument("--out", type=Path, required=True, help="quantisation.json to write")
+    parser.add_argument("--keep", type=Path, help="folder for a model folder of each precision, to time")
     parser.add_argument("--rows", type=int, default=32)
     parser.add_argument("--row-length", type=int, default=512)
+
+
+def variant_name(precision: Precision, head: Precision) -> str:
+    name = precision.name if precision.bits == 32 else f"{precision.name}-{precision.block_size}"
+    return name if head == precision else f"{name}-head-{head.name}"
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -36,11 +42,14 @@ def run(arguments: argparse.Namespace) -> None:
     tokens = validation.rows(arguments.row_length, arguments.rows)
     rows = []
     for precision, head in CHOICES:
-        with tempfile.TemporaryDirectory() as folder:
-            write_graphs(model, precision, head, Path(folder))
-            nats_per_token = onnx_loss(Path(folder), tokens)
-            num_bytes = sum((Path(folder) / name).stat().st_size for name in GRAPH_FILES)
+        name = variant_name(precision, head)
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = (arguments.keep or Path(temporary)) / name
+            write_folder(model, arguments.tokenizer, precision, head, folder)
+            nats_per_token = onnx_loss(folder, tokens)
+            num_bytes = sum((folder / file).stat().st_size for file in GRAPH_FILES)
         row = {
+            "name": name,
             "precision": precision.name,
             "head_precision": head.name,
             "block_size": None if precision.bits == 32 else precision.block_size,

@@ -20,3 +20,14 @@ def longest_repeat(continuation: np.ndarray) -> int:
         ending_here[1 : end + 1] = np.where(same, ending_here[:end] + 1, 0)
         longest = max(longest, int(ending_here.max()))
     return longest
+
+
+def repeats(ids: np.ndarray, span: int) -> np.ndarray:
+    """Booleans, one a token: whether the `span` tokens that end with it stood in `ids` before."""
+    seen: set[tuple[int, ...]] = set()
+    marks = np.zeros(len(ids), bool)
+    for end in range(span, len(ids) + 1):
+        words = tuple(ids[end - span : end].tolist())
+        marks[end - 1] = words in seen
+        seen.add(words)
+    return marks

@@ -19,14 +19,24 @@ ENTRY = {
     "settings": {"data": ["typescript-train"], "validation": ["typescript-valid"], "batch_size": 8, "fim_rate": 0.5},
     "validation": {},
 }
+TUNING = ENTRY | {
+    "stage": "tune-mtp",
+    "settings": ENTRY["settings"] | {"temperatures": [0.0, 0.7], "compile": False},
+}
 CORPUS = {"documents": 10, "bytes": 70_000_000, "tokens": 20_000_000, "repositories": ["a/b (MIT)"]}
 
 
 def model_folder(tmp_path: Path) -> tuple[Path, Path]:
     folder = tmp_path / "tiny"
     folder.mkdir()
-    (folder / "ledger.json").write_text(json.dumps([ENTRY, ENTRY | {"stage": "mtp"}]))
-    settings = {"precision": "int8", "head_precision": "int8", "block_size": 32, "sha256": {"model.onnx": "abc"}}
+    (folder / "ledger.json").write_text(json.dumps([ENTRY, TUNING]))
+    settings = {
+        "draft_vocab_size": 100,
+        "precision": "int8",
+        "head_precision": "int8",
+        "block_size": 32,
+        "sha256": {"model.onnx": "abc"},
+    }
     (folder / "foretoken.json").write_text(json.dumps(settings))
     for name in ("model.onnx.data", "model.safetensors"):
         (folder / name).write_bytes(bytes(1000))
@@ -51,6 +61,8 @@ def test_later_runs_start_from_earlier_weights(tmp_path: Path) -> None:
     facts = model_facts(folder, [corpus])
     first, second = training_commands(facts)
     assert "--init-from" not in first and "--batch-size 8" in first and "--fim-rate" not in first
-    assert "--init-from runs/1/model.safetensors" in second
+    assert second.startswith("foretoken-train tune-mtp ") and "--weights runs/1/model.safetensors" in second
+    assert second.endswith("--temperatures 0.0 0.7")
     text = catalogue([facts])
     assert "abc  tiny/model.onnx" in text and "--out models/tiny --precision int8" in text
+    assert "--draft-vocabulary 100 --draft-data runs/typescript-train.npz" in text

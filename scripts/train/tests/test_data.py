@@ -47,6 +47,14 @@ def test_batches_depend_on_seed_and_number_alone(token_file: TokenFile, tokenize
     assert first.batch(7, 4).shape == (4, 100)
 
 
+def test_shares_decide_what_each_file_gives(token_file: TokenFile, tokenizer: Tokenizer, tmp_path: Path) -> None:
+    path = tmp_path / "other.npz"
+    np.savez(path, tokens=np.full(10, 77, np.uint16), offsets=np.asarray([0, 10]), weights=np.ones(1, np.float32))
+    corpus = [token_file, TokenFile(path)]
+    batches = BatchBuilder(corpus, tokenizer, 64, fim_rate=0, seed=1, shares=[0.0, 1.0])
+    assert set(np.unique(batches.batch(0, 4))) == {77, tokenizer.token_to_id(END_OF_TEXT)}
+
+
 def test_fill_in_the_middle_keeps_the_text(token_file: TokenFile, tokenizer: Tokenizer) -> None:
     builder = BatchBuilder([token_file], tokenizer, 512, fim_rate=1, seed=1)
     for seed in range(10):

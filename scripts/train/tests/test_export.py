@@ -9,19 +9,22 @@ import torch
 import torch.nn.functional as F
 
 from foretoken_train import export
+from foretoken_train.cached_session import CachedSession
 from foretoken_train.model import CodeModel
 from foretoken_train.onnx_evaluation import onnx_agreement, onnx_loss
 from foretoken_train.quantise import Precision
 from foretoken_train.reference import export_weights, quantised_model
 
 
-def exported(weights_path: Path, tokenizer_folder: Path, folder: Path, precision: str, block_size: int = 32) -> Path:
+def exported(
+    weights_path: Path, tokenizer_folder: Path, folder: Path, precision: str, block_size: int = 32, more: str = ""
+) -> Path:
     parser = argparse.ArgumentParser()
     export.add_arguments(parser)
     export.run(
         parser.parse_args(
             f"--weights {weights_path} --tokenizer {tokenizer_folder} --out {folder} "
-            f"--precision {precision} --block-size {block_size}".split()
+            f"--precision {precision} --block-size {block_size} {more}".split()
         )
     )
     return folder
@@ -57,6 +60,23 @@ def test_both_graphs_point_at_the_same_bytes(weights_path: Path, tokenizer_folde
     for shared in ("logits.quantised", "logits.scales", "embedding.quantised", "cos", "sin"):
         assert places["model.onnx"][shared] == places["mtp.onnx"][shared]
     assert all(int(place["offset"]) % 4096 == 0 for place in places["model.onnx"].values())
+
+
+def test_drafts_come_from_the_most_frequent_tokens(weights_path: Path, tokenizer_folder: Path, tmp_path: Path) -> None:
+    ids = np.concatenate([np.full(3, 400), np.full(2, 7), np.arange(512)]).astype(np.uint16)
+    np.savez(tmp_path / "counts.npz", tokens=ids, offsets=np.asarray([0, len(ids)]), weights=np.ones(1))
+    more = f"--draft-vocabulary 64 --draft-data {tmp_path / 'counts.npz'}"
+    folder = exported(weights_path, tokenizer_folder, tmp_path / "few", "int8", more=more)
+    whole = exported(weights_path, tokenizer_folder, tmp_path / "all", "int8")
+    logits = []
+    for each in (folder, whole):
+        session = CachedSession(each / "mtp.onnx", 1, 8)
+        states = np.linspace(-1, 1, 2 * 64, dtype=np.float32).reshape(1, 2, 64)
+        logits.append(session.run(np.asarray([5, 9]), 0, hidden_states=states)["logits"][0, 0])
+    may_be_drafted = np.isfinite(logits[0])
+    assert may_be_drafted.sum() == 64 and may_be_drafted[[7, 400]].all()
+    assert (logits[0][may_be_drafted] == logits[1][may_be_drafted]).all()
+    assert json.loads((folder / "foretoken.json").read_text())["draft_vocab_size"] == 64
 
 
 def test_a_wrong_graph_is_refused(

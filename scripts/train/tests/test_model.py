@@ -2,12 +2,15 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
+from torch.nn.functional import scaled_dot_product_attention
 
 from foretoken_train.evaluate import mtp_agreement
-from foretoken_train.model import CodeModel, stacked
+from foretoken_train.model import CodeModel, attend, document_numbers, stacked
 from foretoken_train.optimisers import learning_rate_share
-from foretoken_train.repetition import distinct, longest_repeat
+from foretoken_train.repetition import distinct, longest_repeat, repeats
+from foretoken_train.unlearn_loops import unlikelihood_loss
 from foretoken_train.weights import load_weights
 
 
@@ -24,7 +27,7 @@ def test_later_tokens_do_not_change_earlier_states(model: CodeModel) -> None:
 
 
 def test_loss_counts_each_mtp_step(model: CodeModel) -> None:
-    target, mtp = model(torch.randint(0, 512, (2, 40)), 3)
+    target, mtp = model(torch.randint(0, 512, (2, 40)), 3, end_of_text=0)
     assert target.isfinite() and len(mtp) == 3
 
 
@@ -35,7 +38,7 @@ def test_stacking_repeats_the_layers(model: CodeModel) -> None:
 
 
 def test_learning_rate_warms_up_and_decays() -> None:
-    shares = [learning_rate_share(step, step / 1000, 0.4) for step in (0, 100, 600, 800, 999)]
+    shares = [learning_rate_share(step, 50, step / 1000, 0.4) for step in (0, 100, 600, 800, 999)]
     assert shares[0] < 0.1 and shares[1] == shares[2] == 1 and 0.4 < shares[3] < 0.6 and shares[4] < 0.1
 
 
@@ -57,3 +60,37 @@ def test_longest_repeat_may_overlap_itself() -> None:
     assert longest_repeat(np.arange(20)) == 0
     assert longest_repeat(np.asarray([1, 2, 3, 9, 1, 2, 3, 8, 2, 3])) == 3
     assert longest_repeat(np.zeros(20, int)) == 19
+
+
+def test_repeats_are_spans_seen_before() -> None:
+    ids = np.asarray([1, 2, 3, 9, 1, 2, 3, 1, 2])
+    assert repeats(ids, 3).nonzero()[0].tolist() == [6]
+    assert repeats(ids, 2).nonzero()[0].tolist() == [5, 6, 8]
+
+
+def test_attention_is_that_of_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("foretoken_train.model.QUERY_CHUNK", 5)
+    query, key, value = torch.randn(2, 4, 13, 8), torch.randn(2, 2, 13, 8), torch.randn(2, 2, 13, 8)
+    expected = scaled_dot_product_attention(query, key, value, is_causal=True, enable_gqa=True)
+    assert torch.allclose(attend(query, key, value, None), expected, atol=1e-5)
+
+
+def test_attention_stays_inside_documents(model: CodeModel) -> None:
+    ids = torch.randint(1, 512, (1, 40))
+    ids[0, 15] = 0
+    with torch.no_grad():
+        joined = model.hidden_states(ids, document_numbers(ids, 0))
+        alone = model.hidden_states(torch.cat([ids[:, 16:], ids[:, :16]], 1))[:, :24]
+        # The rotary embedding is relative, so that a document's place in its row does not matter.
+        assert torch.allclose(joined[:, 16:], alone, atol=1e-4)
+        assert torch.allclose(joined[:, :16], model.hidden_states(ids[:, :16]), atol=1e-4)
+
+
+def test_unlikelihood_counts_repeated_tokens_alone(model: CodeModel) -> None:
+    ids = torch.randint(0, 512, (2, 20))
+    repeated = torch.zeros(2, 12, dtype=torch.bool)
+    assert unlikelihood_loss(model, ids, repeated) == 0
+    repeated[1, 4] = True
+    with torch.no_grad():
+        chance = model.head(model.hidden_states(ids))[1, 11].softmax(-1)[ids[1, 12]]
+        assert torch.allclose(unlikelihood_loss(model, ids, repeated), -torch.log(1 - chance), atol=1e-4)

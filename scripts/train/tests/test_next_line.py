@@ -7,7 +7,7 @@ from tokenizers import Tokenizer
 from foretoken_train.batches import TokenFile
 from foretoken_train.evaluation_data import ValidationSet
 from foretoken_train.next_line import Position, exact_match, first_line, positions, prompt_ids
-from foretoken_train.tokenizer import FIM_MIDDLE, FIM_PREFIX, FIM_SUFFIX
+from foretoken_train.tokenizer import END_OF_TEXT, FIM_MIDDLE, FIM_PREFIX, FIM_SUFFIX
 
 TEXTS = [f"def f{n}(x):\n    if x:\n        return {n}\n\n    return x + {n}\n" for n in range(5)]
 
@@ -48,6 +48,11 @@ def test_the_first_line_stops_at_its_line_break(tokenizer: Tokenizer):
     ids = iter(tokenizer.encode("\n\n    return x\n    never").ids)
     assert first_line(ids, tokenizer) == "return x"
     assert next(ids, None) is not None
+
+
+def test_the_first_line_stops_at_the_end_of_text(tokenizer: Tokenizer):
+    ids = [*tokenizer.encode("\nreturn x").ids, tokenizer.token_to_id(END_OF_TEXT), *tokenizer.encode("import a").ids]
+    assert first_line(iter(ids), tokenizer) == "return x"
 
 
 def test_exact_match_counts_whole_lines_only(validation: ValidationSet, tokenizer: Tokenizer):

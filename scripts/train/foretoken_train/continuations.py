@@ -1,0 +1,57 @@
+"""Lets a model continue prompts, many at a time, through a key-value cache. Knows nothing of training."""
+
+import torch
+from torch import Tensor
+
+from .model import CodeModel
+
+
+class CachedDecoder:
+    """Keys and values of `batch` sequences of equal length, at most `max_length` tokens each."""
+
+    def __init__(self, model: CodeModel, batch: int, max_length: int):
+        shape, device = model.shape, model.head.weight.device
+        sizes = (shape.num_layers, batch, shape.num_kv_heads, max_length, shape.head_size)
+        self.model = model
+        self.keys = torch.zeros(sizes, device=device)
+        self.values = torch.zeros(sizes, device=device)
+        self.length = 0
+
+    def append(self, ids: Tensor) -> Tensor:
+        """ids: [batch, n] after what is cached; logits of the last of them, float32 [batch, vocab_size]."""
+        model, start, end = self.model, self.length, self.length + ids.shape[1]
+        x = model.embed(ids)
+        cos, sin = model.cos[start:end], model.sin[start:end]
+        places = torch.arange(end, device=ids.device)
+        visible = places[start:, None] >= places
+        for index, block in enumerate(model.blocks):
+            query, key, value = block.before_attention(x, cos, sin)
+            self.keys[index, :, :, start:end], self.values[index, :, :, start:end] = key, value
+            keys, values = self.keys[index, :, :, :end], self.values[index, :, :, :end]
+            groups = query.unflatten(1, (keys.shape[1], -1))
+            scores = groups.float() @ keys[:, :, None].transpose(-1, -2) * query.shape[-1] ** -0.5
+            shares = scores.masked_fill(~visible, -torch.inf).softmax(-1)
+            x = block.after_attention(x, (shares @ values[:, :, None]).flatten(1, 2).to(query.dtype))
+        self.length = end
+        return model.head(model.norm(x[:, -1])).float()
+
+
+def choose(logits: Tensor, temperatures: Tensor, random: torch.Generator) -> Tensor:
+    """logits: [batch, vocab_size]; temperatures: [batch], 0 for the most likely token. Token ids [batch]."""
+    noise = torch.rand(logits.shape, generator=random, device=logits.device).clamp_min(1e-20)
+    gumbel = -torch.log(-torch.log(noise))
+    return (logits + temperatures[:, None] * gumbel).argmax(-1)
+
+
+@torch.no_grad()
+def continued(
+    model: CodeModel, prompts: Tensor, new_tokens: int, temperatures: Tensor, random: torch.Generator
+) -> Tensor:
+    """prompts: [batch, length]; the prompts with `new_tokens` of the model's own: [batch, length + new_tokens]."""
+    decoder = CachedDecoder(model, len(prompts), prompts.shape[1] + new_tokens)
+    ids = [prompts]
+    for _ in range(new_tokens):
+        with torch.autocast(prompts.device.type, torch.bfloat16):
+            logits = decoder.append(ids[-1])
+        ids.append(choose(logits, temperatures, random)[:, None])
+    return torch.cat(ids, dim=1)

@@ -1,0 +1,157 @@
+"""Trains the target out of its greedy loops: unlikelihood of what it repeats, beside cross-entropy on the corpus.
+
+A small model decoded greedily falls into loops, which no code has and which flatter acceptance. Every optimiser step
+lets the target continue prompts greedily and lowers the probability of tokens that end a span already written since
+the prompt (sequence-level unlikelihood, Welleck et al., arXiv 1908.04319), while ordinary rows hold its likelihood.
+Repeating what the prompt has is left alone, and so are spans shorter than those that code repeats of itself.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+from tqdm import tqdm
+
+from .batches import BatchBuilder, TokenFile, validation_rows
+from .continuations import continued
+from .model import CodeModel
+from .optimisers import add_optimizer_arguments, apply_gradients, build_optimizers, set_learning_rates
+from .repetition import distinct, repeats
+from .run_record import RunRecord, add_run_arguments
+from .tokenizer import END_OF_TEXT
+from .weights import load_weights
+
+PROMPT_TOKENS_CUT_OFF = 64
+VALIDATION_ROWS = 32
+VALIDATION_PROMPTS = 24
+VALIDATION_TOKENS = 256
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_run_arguments(parser)
+    add_optimizer_arguments(parser, muon_lr=0.005, adamw_lr=5e-4, warm_up_steps=10)
+    parser.add_argument("--weights", type=Path, required=True, help="model.safetensors to start from")
+    parser.add_argument("--span", type=int, default=8, help="tokens of a span that must not come twice")
+    parser.add_argument("--unlikelihood-weight", type=float, default=1.0)
+    parser.add_argument("--prompt-length", type=int, default=64)
+    parser.add_argument("--new-tokens", type=int, default=160)
+    parser.add_argument("--prompts", type=int, default=24, help="prompts continued for each optimiser step")
+    parser.add_argument("--batch-size", type=int, default=8, help="corpus rows of each optimiser step")
+    parser.add_argument("--sequence-length", type=int, default=512)
+    parser.add_argument("--validate-every", type=int, default=25, help="optimiser steps")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    LoopUnlearning(arguments).train()
+
+
+class LoopUnlearning:
+    """One run, of minutes: nothing of it survives an interruption but its last weights."""
+
+    def __init__(self, arguments: argparse.Namespace):
+        self.arguments = arguments
+        self.device = torch.device(arguments.device)
+        self.record = RunRecord(arguments, "unlearn-loops")
+        torch.manual_seed(arguments.seed)
+        tokenizer = Tokenizer.from_file(str(arguments.tokenizer / "tokenizer.json"))
+        self.end_of_text = tokenizer.token_to_id(END_OF_TEXT)
+        self.model = load_weights(arguments.weights).to(self.device)
+        for name, parameter in self.model.named_parameters():
+            parameter.requires_grad_(not name.startswith("mtp."))
+        self.optimizers = build_optimizers(self.model, arguments)
+        files, shares = [TokenFile(path) for path in arguments.data], arguments.data_shares
+        self.rows = BatchBuilder(
+            files, tokenizer, arguments.sequence_length + 1, arguments.fim_rate, arguments.seed, shares
+        )
+        prompt_rows = arguments.prompt_length + PROMPT_TOKENS_CUT_OFF
+        self.prompts = BatchBuilder(files, tokenizer, prompt_rows, arguments.fim_rate, arguments.seed + 1, shares)
+        self.corpus_loss = torch.compile(corpus_loss) if arguments.compile else corpus_loss
+        self.validation_sets = {}
+        for path in arguments.validation:
+            file = TokenFile(path)
+            rows = validation_rows(file, arguments.sequence_length + 1, VALIDATION_ROWS, self.end_of_text)
+            builder = BatchBuilder([file], tokenizer, prompt_rows, 0, arguments.seed)
+            prompts = builder.batch(0, VALIDATION_PROMPTS)[:, : arguments.prompt_length]
+            self.validation_sets[path.stem] = (torch.from_numpy(rows), torch.from_numpy(prompts))
+
+    def train(self) -> None:
+        arguments, record = self.arguments, self.record
+        bar = tqdm(total=1.0, bar_format="{percentage:5.1f}%|{bar:20}| {postfix}")
+        self.validate()
+        clock = time.monotonic()
+        for rows, prompts in zip(
+            self.rows.stream(0, arguments.batch_size), self.prompts.stream(0, arguments.prompts), strict=True
+        ):
+            if record.progress >= 1:
+                break
+            losses = self.optimise(torch.from_numpy(rows), torch.from_numpy(prompts)[:, : arguments.prompt_length])
+            now = time.monotonic()
+            record.seconds, clock = record.seconds + now - clock, now
+            bar.n = min(1.0, record.progress)
+            bar.set_postfix_str(f"step {record.step} " + " ".join(f"{k} {v:.3f}" for k, v in losses.items()))
+            record.log({k: round(v, 4) for k, v in losses.items()})
+            if record.step % arguments.validate_every == 0:
+                self.validate()
+                record.save(self.model)
+                clock = time.monotonic()
+        self.validate()
+        record.save(self.model)
+        bar.close()
+
+    def optimise(self, rows: Tensor, prompts: Tensor) -> dict[str, float]:
+        arguments, record = self.arguments, self.record
+        written = continued(
+            self.model, prompts.to(self.device), arguments.new_tokens, torch.zeros(len(prompts)), torch.Generator()
+        )
+        repeated = torch.from_numpy(
+            np.stack([repeats(row[prompts.shape[1] :], arguments.span) for row in written.cpu().numpy()])
+        ).to(self.device)
+        set_learning_rates(self.optimizers, arguments, record.step, record.progress)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            likelihood = self.corpus_loss(self.model, rows.to(self.device), self.end_of_text)
+            unlikelihood = unlikelihood_loss(self.model, written, repeated)
+        apply_gradients(likelihood + arguments.unlikelihood_weight * unlikelihood, self.model, self.optimizers)
+        tokens = arguments.batch_size * arguments.sequence_length + written.numel()
+        flops = self.model.shape.training_flops_per_token(arguments.sequence_length, 0, freeze_target=False)
+        record.advance(tokens, tokens * flops)
+        shares = {"likelihood": likelihood.item(), "unlikelihood": unlikelihood.item()}
+        return shares | {"repeated": repeated.float().mean().item()}
+
+    @torch.no_grad()
+    def validate(self) -> None:
+        """Loss in nats per token and median distinct-4 of greedy continuations."""
+        for name, (rows, prompts) in self.validation_sets.items():
+            losses = []
+            for part in rows.split(self.arguments.batch_size):
+                with torch.autocast(self.device.type, torch.bfloat16):
+                    losses.append(corpus_loss(self.model, part.to(self.device), self.end_of_text).item() * len(part))
+            greedy = torch.zeros(len(prompts), device=self.device)
+            written = continued(self.model, prompts.to(self.device), VALIDATION_TOKENS, greedy, torch.Generator())
+            shares = [distinct(row[prompts.shape[1] :]) for row in written.cpu().numpy()]
+            self.record.validation[name] = [round(sum(losses) / len(rows), 4), round(float(np.median(shares)), 4)]
+        self.record.log({"validation": self.record.validation})
+
+
+def corpus_loss(model: CodeModel, rows: Tensor, end_of_text: int) -> Tensor:
+    """rows: [batch, length + 1]; mean cross-entropy in nats per token."""
+    loss, _ = model(rows, 0, end_of_text)
+    return loss
+
+
+def unlikelihood_loss(model: CodeModel, ids: Tensor, repeated: Tensor) -> Tensor:
+    """Mean of -log(1 - p) over repeated tokens, 0 where there are none.
+
+    ids: [batch, length]; repeated: booleans of the last tokens of each row, [batch, at most length - 1].
+    """
+    count = repeated.shape[1]
+    states = model.hidden_states(ids[:, :-1])[:, -count:]
+    log_probs = model.head(states).float().log_softmax(-1)
+    chosen = log_probs.gather(-1, ids[:, -count:, None])[..., 0]
+    losses = -torch.log((1 - chosen.exp()).clamp_min(1e-5))
+    return (losses * repeated).sum() / repeated.sum().clamp_min(1)
