@@ -45,15 +45,19 @@ USE = """
   4-grams of a continuation that are not repeats).
 """
 
+SPEEDS = ["plain tokens/s", "tokens/s", "speedup"]
+SPEED_NOTE = " Speeds are medians over prompts, greedy, three drafts a round, all rows in turn on each prompt."
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, help="model folder, models/<id>")
     parser.add_argument("--corpus", type=Path, nargs="*", default=[], help="summaries (.json) that `prepare` wrote")
+    parser.add_argument("--speeds", type=Path, nargs="*", default=[], help="results of `npm run bench:folders`")
     parser.add_argument("--benchmark", type=Path, help="benchmark result: JSON with `card`, an object of label: value")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    facts = model_facts(arguments.folder, arguments.corpus, arguments.benchmark)
+    facts = model_facts(arguments.folder, arguments.corpus, arguments.benchmark, arguments.speeds)
     (arguments.folder / "README.md").write_text(card(facts))
     models = arguments.folder.resolve().parent
     folders = sorted(path.parent for path in models.glob("*/ledger.json"))
@@ -70,6 +74,7 @@ def card(facts: ModelFacts) -> str:
         quality_section(facts),
         benchmark_section(facts),
         quantisation_section(facts),
+        draft_head_section(facts),
         cost_section(facts),
         USE,
     ]
@@ -121,7 +126,10 @@ def data_section(facts: ModelFacts) -> str:
 
 def quality_section(facts: ModelFacts) -> str:
     rows = []
-    for name, measured in facts.evaluation.get("validation", {}).items():
+    everything = {**facts.evaluation.get("validation", {})}
+    for name, measured in facts.previous_evaluation.get("validation", {}).items():
+        everything[f"{name}, previous model"] = measured
+    for name, measured in everything.items():
         greedy, next_line = measured.get("onnx", {}).get("greedy", {}), measured.get("next_line", {})
         rows.append(
             [
@@ -152,6 +160,10 @@ def benchmark_section(facts: ModelFacts) -> str:
 
 
 def quantisation_section(facts: ModelFacts) -> str:
+    measured = facts.quantisation.get("rows", [])
+    if not measured:
+        return ""
+    exact = measured[0]["nats_per_token"]
     rows = [
         [
             row["precision"],
@@ -159,13 +171,43 @@ def quantisation_section(facts: ModelFacts) -> str:
             row["block_size"] or "",
             row["graph_megabytes"],
             row["nats_per_token"],
+            f"{row['nats_per_token'] / exact - 1:+.2%}",
+            *speeds(facts, row["name"]),
         ]
-        for row in facts.quantisation.get("rows", [])
+        for row in measured
+    ]
+    header = ["matrices", "output head", "block", "graphs, MB", "validation nats/token", "against fp32", *SPEEDS]
+    return f"## Precision\n\nOn {facts.quantisation['validation']}.{SPEED_NOTE}\n\n" + table(header, rows)
+
+
+def draft_head_section(facts: ModelFacts) -> str:
+    rows = [
+        [
+            row["draft_vocab_size"],
+            f"{row['covered']:.1%}",
+            " ".join(f"{share:.2f}" for share in row["mtp_agreement"]),
+            *speeds(facts, row["name"]),
+            facts.speeds.get(row["name"], {}).get("mean_acceptance_length", ""),
+        ]
+        for row in facts.draft_heads.get("rows", [])
     ]
     if not rows:
         return ""
-    header = ["matrices", "output head", "block", "graphs, MB", "validation nats/token"]
-    return f"## Precision\n\nOn {facts.quantisation['validation']}.\n\n" + table(header, rows)
+    header = ["tokens", "of the text", "MTP agreement, depth 1 to 4", *SPEEDS, "mean acceptance length"]
+    shipped = facts.config.get("draft_vocab_size", facts.shape.vocab_size)
+    return (
+        f"## Tokens that may be drafted\n\nOn {facts.draft_heads['validation']}; shipped: {shipped}.{SPEED_NOTE}\n\n"
+        + table(header, rows)
+    )
+
+
+def speeds(facts: ModelFacts, name: str) -> list[str]:
+    """Cells under SPEEDS."""
+    row = facts.speeds.get(name)
+    if not row:
+        return ["", "", ""]
+    rates = [f"{row[key]:.0f}" for key in ("baseline_tokens_per_second", "tokens_per_second")]
+    return [*rates, f"{row['speedup']:.2f}"]
 
 
 def cost_section(facts: ModelFacts) -> str:
@@ -178,8 +220,11 @@ def cost_section(facts: ModelFacts) -> str:
             f"{entry['steps']:,}",
             f"{entry['tokens'] / 1e6:.2f}",
             f"{entry['flops']:.2e}",
+            "; ".join(
+                f"{name} {values[0]}" for name, values in entry["validation"].items() if entry["stage"] != "tune-mtp"
+            ),
         ]
         for entry in facts.ledger
     ]
-    header = ["started", "stage", "device", "hours", "steps", "M tokens", "FLOPs"]
+    header = ["started", "stage", "device", "hours", "steps", "M tokens", "FLOPs", "nats/token after it"]
     return "## Cost of training\n\n" + table(header, rows)

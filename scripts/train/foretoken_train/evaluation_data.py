@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .batches import TokenFile, validation_rows
+from .batches import TokenFile
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,17 @@ class ValidationSet:
     end_of_text: int
 
     def rows(self, row_length: int, num_rows: int) -> np.ndarray:
-        """int64 [num_rows, row_length] or fewer rows, spread over the file."""
-        return validation_rows(self.file, row_length, num_rows, self.end_of_text)
+        """int64 [num_rows, row_length] or fewer rows: windows of documents, none across two, spread over the file."""
+        documents = (self.file.document(index) for index in range(len(self.file.offsets) - 1))
+        windows = [
+            document[start : start + row_length]
+            for document in documents
+            for start in range(0, len(document) - row_length + 1, row_length)
+        ]
+        if not windows:
+            raise ValueError(f"{self.name}: expected documents of at least {row_length} tokens")
+        chosen = np.linspace(0, len(windows) - 1, min(num_rows, len(windows))).astype(int)
+        return np.stack([windows[index] for index in chosen]).astype(np.int64)
 
     def prompts(self, prompt_length: int, num_prompts: int) -> np.ndarray:
         """int64 [num_prompts, prompt_length]: from a third into each of documents spread over those long enough."""

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,9 +21,12 @@ class ModelFacts:
     config: dict
     ledger: list[dict]
     evaluation: dict
+    previous_evaluation: dict
     quantisation: dict
+    draft_heads: dict
     corpora: dict[str, dict]
     benchmark: dict
+    speeds: dict[str, dict]
 
     @property
     def shape(self) -> ModelShape:
@@ -49,8 +53,13 @@ def read_json(path: Path | None, default: dict | list) -> dict | list:
     return json.loads(path.read_text()) if path and path.exists() else default
 
 
-def model_facts(folder: Path, corpora: list[Path], benchmark: Path | None = None) -> ModelFacts:
-    """corpora: the summaries that `prepare` wrote, named as the token files that the ledger names."""
+def model_facts(
+    folder: Path, corpora: list[Path], benchmark: Path | None = None, speeds: Sequence[Path] = ()
+) -> ModelFacts:
+    """corpora: the summaries that `prepare` wrote, named as the token files that the ledger names.
+
+    speeds: results of `npm run bench:folders`, whose rows are told apart by their folders' names.
+    """
     ledger = read_json(folder / "ledger.json", [])
     if not ledger:
         raise ValueError(f"{folder}: expected a ledger.json with at least one run")
@@ -59,9 +68,12 @@ def model_facts(folder: Path, corpora: list[Path], benchmark: Path | None = None
         config=read_json(folder / "foretoken.json", {}),
         ledger=ledger,
         evaluation=read_json(folder / "evaluation.json", {}),
+        previous_evaluation=read_json(folder / "previous-evaluation.json", {}),
         quantisation=read_json(folder / "quantisation.json", {}),
         corpora={path.stem: read_json(path, {}) for path in corpora},
+        draft_heads=read_json(folder / "draft-heads.json", {}),
         benchmark=read_json(benchmark, {}),
+        speeds={row["name"]: row for path in speeds for row in read_json(path, {})["rows"]},
     )
 
 

@@ -56,6 +56,25 @@ def test_card_says_what_was_seen_and_what_it_cost(tmp_path: Path) -> None:
     assert "| acceptance rate | 0.70 |" in text and text.count("CPU, 2 threads") == 2
 
 
+def test_card_joins_losses_with_speeds_by_name(tmp_path: Path) -> None:
+    folder, corpus = model_folder(tmp_path)
+    rows = [
+        {"name": n, "precision": n, "head_precision": n, "block_size": None, "graph_megabytes": 1, "nats_per_token": x}
+        for n, x in (("fp32", 2.0), ("int8", 2.001))
+    ]
+    (folder / "quantisation.json").write_text(json.dumps({"validation": "valid", "rows": rows}))
+    heads = [{"name": "draft-9", "draft_vocab_size": 9, "covered": 0.5, "mtp_agreement": [0.25, 0.125]}]
+    (folder / "draft-heads.json").write_text(json.dumps({"validation": "valid", "rows": heads}))
+    speed = {"tokens_per_second": 150.4, "baseline_tokens_per_second": 100.0, "speedup": 1.5}
+    results = [speed | {"name": "int8"}, speed | {"name": "draft-9", "mean_acceptance_length": 2.5}]
+    speeds = tmp_path / "speeds.json"
+    speeds.write_text(json.dumps({"rows": results}))
+    text = card(model_facts(folder, [corpus], speeds=[speeds]))
+    assert "| int8 | int8 |  | 1 | 2.001 | +0.05% | 100 | 150 | 1.50 |" in text
+    assert "| fp32 | fp32 |  | 1 | 2.0 | +0.00% |  |  |  |" in text
+    assert "| 9 | 50.0% | 0.25 0.12 | 100 | 150 | 1.50 | 2.5 |" in text and "shipped: 100." in text
+
+
 def test_later_runs_start_from_earlier_weights(tmp_path: Path) -> None:
     folder, corpus = model_folder(tmp_path)
     facts = model_facts(folder, [corpus])

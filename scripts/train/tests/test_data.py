@@ -72,4 +72,6 @@ def test_prompts_come_from_documents_long_enough(token_file: TokenFile, tmp_path
     assert validation.prompts(16, 4).shape == (4, 16)
     with pytest.raises(ValueError, match="expected 5 documents of 16 tokens, got 4"):
         validation.prompts(16, 5)
+    assert validation.rows(40, 6).shape == (6, 40)
+    assert any((validation.rows(40, 6)[0] == window).all() for window in [validation.file.document(0)[:40]])
     assert validation.bits_per_byte(np.log(2)) == pytest.approx(0.5)
