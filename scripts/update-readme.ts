@@ -4,7 +4,8 @@
  */
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
-import { benchTables, type KeptBenchRecord } from './bench/readme-tables.ts';
+import { acceptanceTable, benchTables, type KeptBenchRecord } from './bench/readme-tables.ts';
+import type { AcceptanceRecord } from './bench/records.ts';
 
 interface ExactRecord {
   readonly date: string;
@@ -46,6 +47,7 @@ const results = async (name: string): Promise<unknown> =>
   JSON.parse(await readFile(`docs/results/${name}.json`, 'utf8')) as unknown;
 const blocks = {
   bench: benchTables((await results('bench')) as KeptBenchRecord),
+  acceptance: acceptanceTable((await results('acceptance')) as AcceptanceRecord),
   exact: await exactSentence(),
 };
 const current = await readFile('README.md', 'utf8');
