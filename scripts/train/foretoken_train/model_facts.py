@@ -19,7 +19,7 @@ class ModelFacts:
     evaluation: dict
     quantisation: dict
     corpora: dict[str, dict]
-    benchmark: dict
+    benchmarks: list[dict]
 
     @property
     def shape(self) -> ModelShape:
@@ -45,7 +45,7 @@ def read_json(path: Path | None, default: dict | list) -> dict | list:
     return json.loads(path.read_text()) if path and path.exists() else default
 
 
-def model_facts(folder: Path, corpora: list[Path], benchmark: Path | None = None) -> ModelFacts:
+def model_facts(folder: Path, corpora: list[Path], benchmarks: list[Path] | None = None) -> ModelFacts:
     """corpora: the summaries that `prepare` wrote, named as the token files that the ledger names."""
     ledger = read_json(folder / "ledger.json", [])
     if not ledger:
@@ -57,7 +57,7 @@ def model_facts(folder: Path, corpora: list[Path], benchmark: Path | None = None
         evaluation=read_json(folder / "evaluation.json", {}),
         quantisation=read_json(folder / "quantisation.json", {}),
         corpora={path.stem: read_json(path, {}) for path in corpora},
-        benchmark=read_json(benchmark, {}),
+        benchmarks=[read_json(path, {}) for path in benchmarks or []],
     )
 
 
