@@ -4,74 +4,8 @@
  */
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
-import { formatRates } from './bench/statistics.ts';
-import type { Summary } from './bench/summary.ts';
-
-interface BenchRecord {
-  readonly date: string;
-  readonly model: string;
-  readonly machine: string;
-  readonly node: string;
-  readonly numTokens: number;
-  readonly maxDraftTokens: number;
-  readonly adaptive: boolean;
-  readonly results: Readonly<
-    Record<string, { readonly total: Summary; readonly byKind: Readonly<Record<string, Summary>> }>
-  >;
-}
-
-const fixed = (value: number, digits = 2): string => value.toFixed(digits);
-
-const spread = ({ median, min, max }: Summary['speedup']): string =>
-  `${fixed(median)} (${fixed(min)}-${fixed(max)})`;
-
-function tableRow(name: string, summary: Summary): string {
-  const cells = [
-    name,
-    fixed(summary.tokensPerSecond, 0),
-    fixed(summary.baselineTokensPerSecond, 0),
-    fixed(summary.offTokensPerSecond, 0),
-    spread(summary.speedup),
-    spread(summary.speedupOverOff),
-    fixed(summary.draftAcceptanceRate),
-    fixed(summary.meanAcceptanceLength),
-    formatRates(summary.conditionalAcceptanceRatePerPosition),
-    fixed(summary.calibratedOverMeasured),
-    fixed(summary.distinct4),
-  ];
-  return `| ${cells.join(' | ')} |`;
-}
-
-function benchTable(record: BenchRecord): string {
-  const columns = [
-    'prompts',
-    'tok/s',
-    'plain tok/s',
-    'off tok/s',
-    'speedup over plain, median (min-max)',
-    'over off',
-    'acceptance rate',
-    'mean acceptance length',
-    'conditional acceptance by position',
-    'calibrated / measured',
-    'distinct-4',
-  ];
-  const lines = [
-    `${record.model}, ${record.numTokens} tokens a prompt, ${record.adaptive ? 'adaptive depth up to' : 'depth'} ` +
-      `${record.maxDraftTokens}, ${record.machine}, Node ${record.node}, ${record.date}.`,
-  ];
-  for (const [name, { total, byKind }] of Object.entries(record.results)) {
-    const identical = `${total.numIdentical} of ${total.numPrompts} prompts identical with and without speculation`;
-    lines.push('', `**${name}** (${identical})`, '');
-    lines.push(
-      `| ${columns.join(' | ')} |`,
-      `| ${columns.map((_, index) => (index === 0 ? '---' : '--:')).join(' | ')} |`,
-    );
-    for (const [kind, summary] of Object.entries(byKind)) lines.push(tableRow(kind, summary));
-    lines.push(tableRow('**all**', total));
-  }
-  return lines.join('\n');
-}
+import { acceptanceTable, benchTables, type KeptBenchRecord } from './bench/readme-tables.ts';
+import type { AcceptanceRecord } from './bench/records.ts';
 
 interface ExactRecord {
   readonly date: string;
@@ -109,9 +43,18 @@ const replaced = (text: string, name: string, content: string): string => {
 };
 
 const { values } = parseArgs({ options: { check: { type: 'boolean', default: false } } });
-const record = JSON.parse(await readFile('docs/results/bench.json', 'utf8')) as BenchRecord;
+const results = async (name: string): Promise<unknown> =>
+  JSON.parse(await readFile(`docs/results/${name}.json`, 'utf8')) as unknown;
+const blocks = {
+  bench: benchTables((await results('bench')) as KeptBenchRecord),
+  acceptance: acceptanceTable((await results('acceptance')) as AcceptanceRecord),
+  exact: await exactSentence(),
+};
 const current = await readFile('README.md', 'utf8');
-const updated = replaced(replaced(current, 'bench', benchTable(record)), 'exact', await exactSentence());
+const updated = Object.entries(blocks).reduce(
+  (text, [name, content]) => replaced(text, name, content),
+  current,
+);
 if (!values.check) await writeFile('README.md', updated);
 else if (updated !== current) {
   console.error('README.md: its tables are not those of docs/results; run npm run docs:numbers');

@@ -2,6 +2,8 @@
 
 export interface Prompt {
   readonly kind: string;
+  /** Kind and number in it, as results call the prompt. */
+  readonly name: string;
   readonly text: string;
 }
 
@@ -275,14 +277,17 @@ await queryRunner.query(
 };
 
 export const prompts: readonly Prompt[] = Object.entries(byKind).flatMap(([kind, texts]) =>
-  texts.map((text) => ({ kind, text })),
+  texts.map((text, index) => ({ kind, name: `${kind} ${index + 1}`, text })),
 );
 
 /** As many different prompts as asked for: the above, then ever shorter beginnings of them. */
 export function manyPrompts(count: number): Prompt[] {
   const shares = [1, 0.75, 0.5, 0.35, 0.2];
   const all = shares.flatMap((share) =>
-    prompts.map(({ kind, text }) => ({ kind, text: text.slice(0, Math.ceil(text.length * share)) })),
+    prompts.map((prompt) => ({
+      ...prompt,
+      text: prompt.text.slice(0, Math.ceil(prompt.text.length * share)),
+    })),
   );
   if (count > all.length) throw new RangeError(`expected at most ${all.length} prompts, got ${count}`);
   return all.slice(0, count);

@@ -53,7 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, help="model folder, models/<id>")
     parser.add_argument("--corpus", type=Path, nargs="*", default=[], help="summaries (.json) that `prepare` wrote")
     parser.add_argument("--speeds", type=Path, nargs="*", default=[], help="results of `npm run bench:folders`")
-    parser.add_argument("--benchmark", type=Path, help="benchmark result: JSON with `card`, an object of label: value")
+    parser.add_argument(
+        "--benchmark", type=Path, nargs="*", default=[], help="results: JSON with `card`, an object of label: value"
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -155,7 +157,7 @@ def percent(share: float | None) -> str:
 
 
 def benchmark_section(facts: ModelFacts) -> str:
-    rows = [[label, value] for label, value in facts.benchmark.get("card", {}).items()]
+    rows = [[label, value] for result in facts.benchmarks for label, value in result.get("card", {}).items()]
     return "## Acceptance and speed\n\n" + table(["benchmark", ""], rows) if rows else ""
 
 

@@ -25,7 +25,7 @@ class ModelFacts:
     quantisation: dict
     draft_heads: dict
     corpora: dict[str, dict]
-    benchmark: dict
+    benchmarks: list[dict]
     speeds: dict[str, dict]
 
     @property
@@ -54,7 +54,7 @@ def read_json(path: Path | None, default: dict | list) -> dict | list:
 
 
 def model_facts(
-    folder: Path, corpora: list[Path], benchmark: Path | None = None, speeds: Sequence[Path] = ()
+    folder: Path, corpora: list[Path], benchmarks: Sequence[Path] = (), speeds: Sequence[Path] = ()
 ) -> ModelFacts:
     """corpora: the summaries that `prepare` wrote, named as the token files that the ledger names.
 
@@ -72,7 +72,7 @@ def model_facts(
         quantisation=read_json(folder / "quantisation.json", {}),
         corpora={path.stem: read_json(path, {}) for path in corpora},
         draft_heads=read_json(folder / "draft-heads.json", {}),
-        benchmark=read_json(benchmark, {}),
+        benchmarks=[read_json(path, {}) for path in benchmarks],
         speeds={row["name"]: row for path in speeds for row in read_json(path, {})["rows"]},
     )
 

@@ -47,13 +47,15 @@ def model_folder(tmp_path: Path) -> tuple[Path, Path]:
 
 def test_card_says_what_was_seen_and_what_it_cost(tmp_path: Path) -> None:
     folder, corpus = model_folder(tmp_path)
-    benchmark = tmp_path / "benchmark.json"
-    benchmark.write_text(json.dumps({"card": {"acceptance rate": "0.70"}}))
-    text = card(model_facts(folder, [corpus], benchmark))
+    results = {"bench": {"acceptance rate": "0.70"}, "acceptance": {"depth 4: acceptance rate": "0.60"}}
+    for name, rows in results.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps({"card": rows}))
+    text = card(model_facts(folder, [corpus], [tmp_path / f"{name}.json" for name in results]))
     assert text.startswith("---\nlicense: apache-2.0\n")
     assert "- typescript\n" in text and "a/b (MIT)" in text
     assert "Trained on 10.0 M tokens drawn from this: about 0.5 passes over it." in text
-    assert "| acceptance rate | 0.70 |" in text and text.count("CPU, 2 threads") == 2
+    assert "| acceptance rate | 0.70 |\n| depth 4: acceptance rate | 0.60 |" in text
+    assert text.count("CPU, 2 threads") == 2
 
 
 def test_card_joins_losses_with_speeds_by_name(tmp_path: Path) -> None:
