@@ -1,41 +1,36 @@
 /**
- * How many tokens to draft next: the depth, zero included, with the most expected tokens per second. Knows nothing of
- * models; it sees which drafts were accepted and what steps cost.
+ * Chooses how deep each round of one sequence drafts, zero included, for the most tokens per second. Knows nothing of
+ * models; it sees how sure drafts were, which of them were accepted, and what steps cost.
+ *
+ * Tokens per second over many rounds are greatest if every decision maximises expected tokens minus rate times seconds,
+ * `rate` being what the rounds reach (Dinkelbach 1967, "On nonlinear fractional programming"): a chain that went well
+ * so far is drafted on, an unsure draft ends it, and drafts that do not pay for their width are not verified.
  */
+import type { AcceptanceEstimate } from './acceptance-estimate.ts';
+import { fixedDepth, noDrafts, type DraftPlan } from './draft-plan.ts';
 import type { StepCosts } from './step-costs.ts';
 
-/** Weight of one observation in the running acceptance rates. */
+/** Weight of one round in the running rate. */
 const SMOOTHING = 0.06;
-/** Assumed before anything was seen: high enough that drafting is tried. */
-const PRIOR_ACCEPTANCE = 0.75;
 /** After so many rounds without drafts one draft is tried again, as the text may have become predictable. */
 const ROUNDS_BETWEEN_PROBES = 24;
 
-/** Running estimate, per draft position, of P(accepted | all before it were accepted). */
-export class AcceptanceEstimate {
-  readonly rates: number[]; // [maxDraftTokens]
-
-  constructor(rates: readonly number[]) {
-    this.rates = [...rates];
-  }
-
-  static prior(maxDraftTokens: number): AcceptanceEstimate {
-    return new AcceptanceEstimate(Array.from({ length: maxDraftTokens }, () => PRIOR_ACCEPTANCE));
-  }
-
-  record(numDraftTokens: number, numAccepted: number): void {
-    const numReached = Math.min(numDraftTokens, numAccepted + 1);
-    for (let position = 0; position < numReached; position += 1) {
-      const accepted = position < numAccepted ? 1 : 0;
-      this.rates[position]! += SMOOTHING * (accepted - this.rates[position]!);
-    }
-  }
+/** What a round came to. */
+export interface DraftedRound {
+  readonly contextLength: number;
+  /** Drafts made, verified or not. */
+  readonly numDrafted: number;
+  /** Of the verified drafts (DraftPlan). */
+  readonly margins: readonly number[];
+  readonly numAccepted: number;
 }
 
-/** Chooses the depth of each round of one sequence. */
 export class DraftLength {
   private readonly estimate: AcceptanceEstimate;
   private readonly costs: StepCosts;
+  /** Running means over rounds; null before the first. */
+  private tokens: number | null = null;
+  private seconds = 0;
   private numRoundsWithoutDrafts = 0;
 
   constructor(estimate: AcceptanceEstimate, costs: StepCosts) {
@@ -43,33 +38,93 @@ export class DraftLength {
     this.costs = costs;
   }
 
-  /** At most `maxDraftTokens`, for a round behind `length` cached positions. */
-  choose(maxDraftTokens: number, length: number): number {
-    let best = 0;
-    let bestRate = 1 / this.costs.verifySeconds(2, length);
-    let reachProbability = 1;
-    let expectedTokens = 1;
-    for (let depth = 1; depth <= maxDraftTokens; depth += 1) {
-      reachProbability *= this.estimate.rates[depth - 1]!;
-      expectedTokens += reachProbability;
-      const rate =
-        expectedTokens / (this.costs.verifySeconds(depth + 1, length) + this.costs.draftSeconds(depth));
-      if (rate > bestRate) {
-        best = depth;
-        bestRate = rate;
-      }
-    }
-    if (best > 0 || maxDraftTokens === 0) {
+  /** For a round behind `length` cached positions, of at most `maxDraftTokens` drafts. */
+  plan(maxDraftTokens: number, length: number): DraftPlan {
+    const rate = this.tokensPerSecond(maxDraftTokens, length);
+    const wantsAnother = (margins: readonly number[]): boolean =>
+      this.gainOfMore(margins, maxDraftTokens, length, rate) > this.best(margins, length, rate).gain;
+    if (maxDraftTokens === 0) return noDrafts;
+    if (wantsAnother([])) {
       this.numRoundsWithoutDrafts = 0;
-      return best;
+      return { wantsAnother, numToVerify: (margins) => this.best(margins, length, rate).numDraftTokens };
     }
     this.numRoundsWithoutDrafts += 1;
-    if (this.numRoundsWithoutDrafts < ROUNDS_BETWEEN_PROBES) return 0;
+    if (this.numRoundsWithoutDrafts < ROUNDS_BETWEEN_PROBES) return noDrafts;
     this.numRoundsWithoutDrafts = 0;
-    return 1;
+    return fixedDepth(1);
   }
 
-  record(numDraftTokens: number, numAccepted: number): void {
-    this.estimate.record(numDraftTokens, numAccepted);
+  record(round: DraftedRound): void {
+    const { contextLength, numDrafted, margins, numAccepted } = round;
+    this.estimate.record(margins, numAccepted);
+    const seconds = this.verifySeconds(margins.length, contextLength) + this.costs.draftSeconds(numDrafted);
+    if (this.tokens === null) {
+      this.tokens = numAccepted + 1;
+      this.seconds = seconds;
+      return;
+    }
+    this.tokens += SMOOTHING * (numAccepted + 1 - this.tokens);
+    this.seconds += SMOOTHING * (seconds - this.seconds);
+  }
+
+  /** What the rounds reach; before the first one, what the best depth promises. Never less than without drafts. */
+  private tokensPerSecond(maxDraftTokens: number, length: number): number {
+    let best = 1 / this.verifySeconds(0, length);
+    if (this.tokens !== null) return Math.max(best, this.tokens / this.seconds);
+    let tokens = 1;
+    let reach = 1;
+    for (let depth = 1; depth <= maxDraftTokens; depth += 1) {
+      reach *= this.estimate.atPosition(depth - 1);
+      tokens += reach;
+      best = Math.max(best, tokens / (this.verifySeconds(depth, length) + this.costs.draftSeconds(depth)));
+    }
+    return best;
+  }
+
+  /** Verifying the drafts made so far, or the first of them. */
+  private best(
+    margins: readonly number[],
+    length: number,
+    rate: number,
+  ): { readonly gain: number; readonly numDraftTokens: number } {
+    let tokens = 1;
+    let reach = 1;
+    let best = { gain: tokens - rate * this.verifySeconds(0, length), numDraftTokens: 0 };
+    for (const [position, margin] of margins.entries()) {
+      reach *= this.estimate.withMargin(margin);
+      tokens += reach;
+      const gain = tokens - rate * this.verifySeconds(position + 1, length);
+      if (gain >= best.gain) best = { gain, numDraftTokens: position + 1 };
+    }
+    return best;
+  }
+
+  /** Drafting on, to the best depth beyond the drafts made so far. */
+  private gainOfMore(
+    margins: readonly number[],
+    maxDraftTokens: number,
+    length: number,
+    rate: number,
+  ): number {
+    const { costs, estimate } = this;
+    let tokens = 1;
+    let reach = 1;
+    for (const margin of margins) {
+      reach *= estimate.withMargin(margin);
+      tokens += reach;
+    }
+    let best = -Infinity;
+    for (let depth = margins.length + 1; depth <= maxDraftTokens; depth += 1) {
+      reach *= estimate.atPosition(depth - 1);
+      tokens += reach;
+      const draftSeconds = costs.draftSeconds(depth) - costs.draftSeconds(margins.length);
+      best = Math.max(best, tokens - rate * (this.verifySeconds(depth, length) + draftSeconds));
+    }
+    return best;
+  }
+
+  /** A forward that decides tokens is at least two wide. */
+  private verifySeconds(numDraftTokens: number, length: number): number {
+    return this.costs.verifySeconds(Math.max(2, numDraftTokens + 1), length);
   }
 }

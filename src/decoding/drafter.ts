@@ -6,8 +6,11 @@ export interface Drafter {
    */
   observe(tokenIds: readonly number[], hiddenStates: Float32Array): Promise<void>;
   /**
-   * At most `numDraftTokens` guesses for the tokens after the last observed one. `choose` turns the logits
-   * [vocabSize] of draft number `index` into a token.
+   * Guesses for the tokens after the last observed one, at least one, as long as `wantsAnother` and there is room.
+   * `choose` turns the logits [vocabSize] of draft number `index` into a token.
    */
-  draft(numDraftTokens: number, choose: (logits: Float32Array, index: number) => number): Promise<number[]>;
+  draft(
+    wantsAnother: () => boolean,
+    choose: (logits: Float32Array, index: number) => number,
+  ): Promise<number[]>;
 }

@@ -32,7 +32,7 @@ export class MtpDrafter implements Drafter {
 
   /** Invariant: before draft `index` the cache holds all verified tokens and `index - 1` chained drafts. */
   async draft(
-    numDraftTokens: number,
+    wantsAnother: () => boolean,
     choose: (logits: Float32Array, index: number) => number,
   ): Promise<number[]> {
     const { hiddenSize } = this;
@@ -42,7 +42,7 @@ export class MtpDrafter implements Drafter {
     const verifiedLength = this.cache.length;
     let state = hiddenStates.slice((numPending - 1) * hiddenSize, numPending * hiddenSize);
     drafts.push(choose(logits, 0));
-    while (drafts.length < numDraftTokens && this.cache.length < this.cache.capacity) {
+    while (this.cache.length < this.cache.capacity && wantsAnother()) {
       ({ logits, hiddenStates } = await this.module.forward(this.cache, [drafts.at(-1)!], state));
       state = hiddenStates.slice(0, hiddenSize);
       drafts.push(choose(logits, drafts.length));

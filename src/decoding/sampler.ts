@@ -30,6 +30,11 @@ export class Sampler {
   private readonly isInPrompt: Uint8Array; // [vocabSize]
   private readonly numGenerated: Uint32Array; // [vocabSize]
   private readonly scratch: Float64Array; // [vocabSize]
+  /**
+   * How far the latest choice led over the next best token, in nats, noise included: the target chooses the same unless
+   * its logits differ by more. Infinity where nothing else could be chosen.
+   */
+  margin = Infinity;
 
   constructor(params: SamplingParams, promptTokenIds: readonly number[], vocabSize: number) {
     this.params = params;
@@ -59,21 +64,46 @@ export class Sampler {
   choose(logits: Float32Array, position: number): number {
     const adjusted = this.isAdjusting ? this.adjust(logits) : logits;
     const { temperature } = this.params;
-    if (temperature === 0) return argmax(adjusted);
+    if (temperature === 0) return this.chooseGreatest(adjusted);
     const key = positionKey(this.params.seed, position);
-    if (this.isTruncating) return this.chooseTruncated(adjusted, key);
+    return this.isTruncating ? this.chooseTruncated(adjusted, key) : this.chooseSampled(adjusted, key);
+  }
+
+  /** As `argmax`, with the margin. */
+  private chooseGreatest(values: Float32Array | Float64Array): number {
+    let best = 0;
+    let bestValue = values[0]!;
+    let nextValue = -Infinity;
+    for (let tokenId = 1; tokenId < values.length; tokenId += 1) {
+      const value = values[tokenId]!;
+      if (value <= nextValue) continue;
+      if (value > bestValue) {
+        nextValue = bestValue;
+        bestValue = value;
+        best = tokenId;
+      } else nextValue = value;
+    }
+    this.margin = bestValue - nextValue;
+    return best;
+  }
+
+  private chooseSampled(adjusted: Float32Array | Float64Array, key: number): number {
+    const { temperature } = this.params;
     let best = 0;
     let bestValue = -Infinity;
+    let nextValue = -Infinity;
     for (let tokenId = 0; tokenId < adjusted.length; tokenId += 1) {
       const scaled = adjusted[tokenId]! / temperature;
       const bits = tokenBits(key, tokenId);
-      if (scaled + gumbelBound(bits) <= bestValue) continue;
+      if (scaled + gumbelBound(bits) <= nextValue) continue;
       const value = scaled + gumbel(bits);
       if (value > bestValue) {
+        nextValue = bestValue;
         bestValue = value;
         best = tokenId;
-      }
+      } else if (value > nextValue) nextValue = value;
     }
+    this.margin = bestValue - nextValue;
     return best;
   }
 
@@ -84,13 +114,16 @@ export class Sampler {
       scratch[tokenId] = adjusted[tokenId]! / temperature;
     let best = 0;
     let bestValue = -Infinity;
+    let nextValue = -Infinity;
     for (const tokenId of remainingTokens(scratch, this.params)) {
       const value = scratch[tokenId]! + gumbel(tokenBits(key, tokenId));
       if (value > bestValue) {
+        nextValue = bestValue;
         bestValue = value;
         best = tokenId;
-      }
+      } else if (value > nextValue) nextValue = value;
     }
+    this.margin = bestValue - nextValue;
     return best;
   }
 

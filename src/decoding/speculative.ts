@@ -4,11 +4,17 @@
  */
 import { acceptDrafts } from './acceptance.ts';
 import { secondsSince, type DecodingState } from './decoding-state.ts';
+import type { DraftPlan } from './draft-plan.ts';
 
 export interface Round {
   /** The decided tokens: accepted drafts, then the recovered or bonus token. At least one. */
   readonly tokenIds: readonly number[];
+  /** Verified drafts. */
   readonly numDraftTokens: number;
+  /** Drafts made, verified or not. */
+  readonly numDrafted: number;
+  /** [numDraftTokens]: how far each draft led (DraftPlan). */
+  readonly margins: readonly number[];
   readonly numAccepted: number;
   /** Positions that were cached when the round began. */
   readonly contextLength: number;
@@ -25,25 +31,32 @@ export interface Round {
  * Loop invariant: on entry the target's cache holds positions 0..L-1; `nextTokenId` is predicted for L and not yet
  * cached; the drafter has observed it, with the target's hidden state at L-1 that produced it.
  */
-export async function decodeRound(state: DecodingState, numDraftTokens: number): Promise<Round> {
+export async function decodeRound(state: DecodingState, plan: DraftPlan): Promise<Round> {
   const { target, cache, sampler, drafter } = state;
   const contextLength = cache.length;
   let sampleSeconds = 0;
 
   const draftStart = performance.now();
   let drafts: number[] = [];
-  if (drafter !== null && numDraftTokens > 0) {
-    const tried: number[] = [];
-    drafts = await drafter.draft(numDraftTokens, (logits, index) => {
-      const start = performance.now();
-      const tokenId = sampler.choose(logits, contextLength + 1 + index);
-      sampler.push(tokenId);
-      tried.push(tokenId);
-      sampleSeconds += secondsSince(start);
-      return tokenId;
-    });
-    sampler.pop(tried);
+  const margins: number[] = [];
+  if (drafter !== null && plan.wantsAnother(margins)) {
+    drafts = await drafter.draft(
+      () => plan.wantsAnother(margins),
+      (logits, index) => {
+        const start = performance.now();
+        const tokenId = sampler.choose(logits, contextLength + 1 + index);
+        sampler.push(tokenId);
+        margins.push(sampler.margin);
+        sampleSeconds += secondsSince(start);
+        return tokenId;
+      },
+    );
+    sampler.pop(drafts);
   }
+  const numDrafted = drafts.length;
+  const numDraftTokens = plan.numToVerify(margins);
+  drafts.length = numDraftTokens;
+  margins.length = numDraftTokens;
   const draftSeconds = secondsSince(draftStart) - sampleSeconds;
 
   const verifyStart = performance.now();
@@ -61,7 +74,9 @@ export async function decodeRound(state: DecodingState, numDraftTokens: number):
 
   return {
     tokenIds: verdict.tokenIds,
-    numDraftTokens: drafts.length,
+    numDraftTokens,
+    numDrafted,
+    margins,
     numAccepted: verdict.numAccepted,
     contextLength,
     draftSeconds,

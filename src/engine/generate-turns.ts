@@ -1,6 +1,7 @@
 /** One generate job, turn by turn: prefill chunks, then rounds. Gives its caches back however it ends. */
-import { DraftLength, AcceptanceEstimate } from '../decoding/draft-length.ts';
 import { secondsSince, type DecodingState } from '../decoding/decoding-state.ts';
+import { DraftLength } from '../decoding/draft-length.ts';
+import { fixedDepth } from '../decoding/draft-plan.ts';
 import { tokenLogprobs } from '../decoding/logprobs.ts';
 import { MtpDrafter } from '../decoding/mtp-drafter.ts';
 import { prefill, type PrefillChunk } from '../decoding/prefill.ts';
@@ -32,7 +33,7 @@ export async function* generateTurns(id: number, job: GenerateJob, context: Work
     let numGenerated = 1;
     let finish = finishReason(job, model.manifest.eosTokenIds, first.token.tokenId, numGenerated);
     post({ type: 'request-prefilled', id, ...first, finish });
-    const draftLength = new DraftLength(new AcceptanceEstimate(context.acceptance.rates), context.costs);
+    const draftLength = new DraftLength(context.acceptance.copy(), context.costs);
     // Posting a message is part of what a round costs; it can only be charged to the next one.
     let postSeconds = 0;
     while (finish === null) {
@@ -40,8 +41,10 @@ export async function* generateTurns(id: number, job: GenerateJob, context: Work
       const start = performance.now();
       if (context.plainSteps.isDue()) await measurePlainSteps(state, context);
       const maxDraftTokens = Math.min(job.maxDraftTokens, job.maxTokens - numGenerated - 1);
-      const depth = job.adaptive ? draftLength.choose(maxDraftTokens, cache.length) : maxDraftTokens;
-      const round = await decodeRound(state, state.drafter === null ? 0 : depth);
+      const round = await decodeRound(
+        state,
+        job.adaptive ? draftLength.plan(maxDraftTokens, cache.length) : fixedDepth(maxDraftTokens),
+      );
       learn(round, draftLength, context);
       const numUntilEos = endOfText(job, model.manifest.eosTokenIds, round.tokenIds);
       const tokens = decidedTokens(job, round, numUntilEos, target.vocabSize);
@@ -157,10 +160,9 @@ function finishReason(
 function learn(round: Round, draftLength: DraftLength, context: WorkerContext): void {
   const { costs, acceptance } = context;
   costs.observeVerify(Math.max(2, round.numDraftTokens + 1), round.contextLength, round.verifySeconds);
-  if (round.numDraftTokens === 0) return;
-  costs.observeDraft(round.numDraftTokens, round.draftSeconds);
-  draftLength.record(round.numDraftTokens, round.numAccepted);
-  acceptance.record(round.numDraftTokens, round.numAccepted);
+  if (round.numDrafted > 0) costs.observeDraft(round.numDrafted, round.draftSeconds);
+  draftLength.record(round);
+  acceptance.record(round.margins, round.numAccepted);
 }
 
 /** Takes plain forwards whose entries the next one overwrites. */

@@ -4,6 +4,7 @@
  */
 import { plainStep } from '../decoding/autoregressive.ts';
 import type { DecodingState } from '../decoding/decoding-state.ts';
+import { noDrafts } from '../decoding/draft-plan.ts';
 import { prefill } from '../decoding/prefill.ts';
 import { Sampler } from '../decoding/sampler.ts';
 import { decodeRound } from '../decoding/speculative.ts';
@@ -22,7 +23,7 @@ export async function* replayTurns(id: number, job: ReplayJob, context: WorkerCo
     const first = state.nextTokenId;
     const tokenIds = [first];
     while (tokenIds.length < job.numTokens) {
-      tokenIds.push(...(await decodeRound(state, 0)).tokenIds);
+      tokenIds.push(...(await decodeRound(state, noDrafts)).tokenIds);
       yield;
     }
     cache.rewindTo(job.promptTokenIds.length);

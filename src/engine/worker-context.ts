@@ -1,5 +1,5 @@
 /** What all requests of the worker share. */
-import type { AcceptanceEstimate } from '../decoding/draft-length.ts';
+import type { AcceptanceEstimate } from '../decoding/acceptance-estimate.ts';
 import type { StepCosts } from '../decoding/step-costs.ts';
 import type { LoadedModel } from './loaded-model.ts';
 import type { PlainStepSchedule } from './plain-step-schedule.ts';

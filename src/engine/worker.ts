@@ -4,7 +4,7 @@
  */
 import { availableParallelism } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
-import { AcceptanceEstimate } from '../decoding/draft-length.ts';
+import { AcceptanceEstimate } from '../decoding/acceptance-estimate.ts';
 import { StepCosts } from '../decoding/step-costs.ts';
 import { ForetokenError } from '../errors.ts';
 import type { ModelManifest } from '../model/manifest.ts';

@@ -1,9 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { AcceptanceEstimate, DraftLength } from '../../../src/decoding/draft-length.ts';
+import { AcceptanceEstimate } from '../../../src/decoding/acceptance-estimate.ts';
+import { DraftLength } from '../../../src/decoding/draft-length.ts';
+import type { DraftPlan } from '../../../src/decoding/draft-plan.ts';
 import { StepCosts } from '../../../src/decoding/step-costs.ts';
 
 const MAX_DRAFTS = 8;
+const NUM_MARGINS = 11;
+const SURE = 10;
+const UNSURE = 0.01;
 
 /** A wider verify costs `widthSeconds` a token, a draft `draftSeconds`; a plain step costs 1. */
 const linearCosts = (widthSeconds: number, draftSeconds: number): StepCosts =>
@@ -14,15 +19,31 @@ const linearCosts = (widthSeconds: number, draftSeconds: number): StepCosts =>
     draftSeconds: Array.from({ length: MAX_DRAFTS + 1 }, (_, count) => count * draftSeconds),
   });
 
-const withRate = (rate: number, costs: StepCosts): DraftLength =>
-  new DraftLength(new AcceptanceEstimate(Array<number>(MAX_DRAFTS).fill(rate)), costs);
+/** Every draft is accepted at `rate`, or at the rate of its position, whatever its margin. */
+function withRates(rates: number | readonly number[], costs: StepCosts): DraftLength {
+  const positions = typeof rates === 'number' ? Array<number>(MAX_DRAFTS).fill(rates) : rates;
+  const margins = Array<number>(NUM_MARGINS).fill(typeof rates === 'number' ? rates : 1);
+  return new DraftLength(new AcceptanceEstimate(positions, margins), costs);
+}
+
+/** Drafts as long as the plan wants, each with the next of `margins`, then with the last of them. */
+function drafted(plan: DraftPlan, margins: readonly number[] = [SURE]): number[] {
+  const made: number[] = [];
+  while (plan.wantsAnother(made)) made.push(margins[Math.min(made.length, margins.length - 1)]!);
+  return made;
+}
+
+const depthOf = (draftLength: DraftLength, maxDrafts = MAX_DRAFTS): number => {
+  const plan = draftLength.plan(maxDrafts, 16);
+  return plan.numToVerify(drafted(plan));
+};
 
 const cheap = linearCosts(0.05, 0.05);
 const dear = linearCosts(0.1, 5);
 
 describe('DraftLength', () => {
   it('drafts more the more is accepted', () => {
-    const depths = [0.01, 0.3, 0.6, 0.8, 0.95, 1].map((rate) => withRate(rate, cheap).choose(MAX_DRAFTS, 16));
+    const depths = [0.01, 0.3, 0.6, 0.8, 0.95, 1].map((rate) => depthOf(withRates(rate, cheap)));
     expect(depths).toEqual(depths.toSorted((a, b) => a - b));
     expect(depths[0]).toBe(0);
     expect(new Set(depths).size).toBeGreaterThan(3);
@@ -30,26 +51,68 @@ describe('DraftLength', () => {
   });
 
   it('does not draft where drafts cost more than they bring', () => {
-    expect(withRate(1, dear).choose(MAX_DRAFTS, 16)).toBe(0);
+    expect(depthOf(withRates(1, dear))).toBe(0);
   });
 
-  it('never drafts more than allowed', () => {
+  it('never drafts more than allowed, nor verifies more than it drafted', () => {
     fc.assert(
       fc.property(
         fc.nat(MAX_DRAFTS),
+        fc.array(fc.double({ min: 0, max: 12, noNaN: true }), { minLength: 1, maxLength: MAX_DRAFTS }),
         fc.double({ min: 0, max: 1, noNaN: true }),
         fc.double({ min: 0, max: 2, noNaN: true }),
-        (maxDrafts, rate, draftSeconds) => {
-          const draftLength = withRate(rate, linearCosts(0.1, draftSeconds));
-          for (let round = 0; round < 60; round += 1)
-            expect(draftLength.choose(maxDrafts, 16)).toBeLessThanOrEqual(maxDrafts);
+        (maxDrafts, margins, rate, draftSeconds) => {
+          const draftLength = withRates(rate, linearCosts(0.1, draftSeconds));
+          for (let round = 0; round < 60; round += 1) {
+            const plan = draftLength.plan(maxDrafts, 16);
+            const made = drafted(plan, margins);
+            const numToVerify = plan.numToVerify(made);
+            expect(made.length).toBeLessThanOrEqual(maxDrafts);
+            expect(numToVerify).toBeLessThanOrEqual(made.length);
+            draftLength.record({
+              contextLength: 16,
+              numDrafted: made.length,
+              margins: made.slice(0, numToVerify),
+              numAccepted: numToVerify >> 1,
+            });
+          }
         },
       ),
     );
-    expect(withRate(1, cheap).choose(0, 16)).toBe(0);
   });
 
-  it('takes the depth with the most expected tokens a second', () => {
+  it('reaches more tokens a second than any fixed depth where sure drafts are right and unsure ones wrong', () => {
+    const costs = linearCosts(0.2, 0.15);
+    // Sure drafts for a stretch of the text, unsure ones for the next.
+    const stretches = Array.from({ length: 4000 }, (_, token) => (token % 40 < 20 ? SURE : UNSURE));
+    const tokensPerSecond = (planOf: (length: number) => DraftPlan, draftLength?: DraftLength): number => {
+      let token = 0;
+      let seconds = 0;
+      while (token < stretches.length) {
+        const plan = planOf(16);
+        const made: number[] = [];
+        while (plan.wantsAnother(made)) made.push(stretches[token + made.length] ?? UNSURE);
+        const margins = made.slice(0, plan.numToVerify(made));
+        const wrong = margins.indexOf(UNSURE);
+        const numAccepted = wrong === -1 ? margins.length : wrong;
+        seconds += costs.verifySeconds(Math.max(2, margins.length + 1), 16) + costs.draftSeconds(made.length);
+        token += numAccepted + 1;
+        draftLength?.record({ contextLength: 16, numDrafted: made.length, margins, numAccepted });
+      }
+      return token / seconds;
+    };
+    const draftLength = new DraftLength(AcceptanceEstimate.prior(MAX_DRAFTS), costs);
+    const adaptive = tokensPerSecond((length) => draftLength.plan(MAX_DRAFTS, length), draftLength);
+    for (let depth = 0; depth <= MAX_DRAFTS; depth += 1) {
+      const fixed = tokensPerSecond(() => ({
+        wantsAnother: (margins) => margins.length < depth,
+        numToVerify: (margins) => margins.length,
+      }));
+      expect(adaptive).toBeGreaterThan(1.05 * fixed);
+    }
+  });
+
+  it('takes the depth with the most expected tokens a second, as long as drafts are sure', () => {
     fc.assert(
       fc.property(
         fc.array(fc.double({ min: 0, max: 1, noNaN: true }), {
@@ -57,7 +120,7 @@ describe('DraftLength', () => {
           maxLength: MAX_DRAFTS,
         }),
         fc.double({ min: 0, max: 0.5, noNaN: true }),
-        fc.double({ min: 0, max: 0.5, noNaN: true }),
+        fc.double({ min: 0.01, max: 0.5, noNaN: true }),
         (rates, widthSeconds, draftSeconds) => {
           const tokensPerSecond = (depth: number): number => {
             const reached = rates.slice(0, depth).map((_, last) => rates.slice(0, last + 1));
@@ -65,18 +128,32 @@ describe('DraftLength', () => {
             const tokens = accepted.reduce((sum, probability) => sum + probability, 1);
             return tokens / (1 + widthSeconds * Math.max(2, depth + 1) + depth * draftSeconds);
           };
-          const costs = linearCosts(widthSeconds, draftSeconds);
-          const chosen = new DraftLength(new AcceptanceEstimate(rates), costs).choose(MAX_DRAFTS, 16);
-          for (let depth = 0; depth <= MAX_DRAFTS; depth += 1)
-            expect(tokensPerSecond(chosen)).toBeGreaterThanOrEqual(tokensPerSecond(depth) - 1e-9);
+          const plan = withRates(rates, linearCosts(widthSeconds, draftSeconds)).plan(MAX_DRAFTS, 16);
+          const depths = Array.from({ length: MAX_DRAFTS + 1 }, (_, depth) => depth);
+          const best = Math.max(...depths.map(tokensPerSecond));
+          // Whether to draft at all is decided before any draft was made; ties may go either way.
+          const gain = best - tokensPerSecond(0);
+          fc.pre(gain === 0 || gain > 1e-6);
+          expect(plan.wantsAnother([])).toBe(gain > 0);
         },
       ),
     );
   });
 
+  it('ends a chain at an unsure draft, and does not verify drafts that do not pay', () => {
+    const estimate = new AcceptanceEstimate(
+      Array<number>(MAX_DRAFTS).fill(0.8),
+      Array.from({ length: NUM_MARGINS }, (_, index) => (index === 0 ? 0.05 : 0.95)),
+    );
+    const plan = new DraftLength(estimate, linearCosts(0.2, 0.1)).plan(MAX_DRAFTS, 16);
+    const made = drafted(plan, [SURE, SURE, UNSURE, SURE]);
+    expect(made).toEqual([SURE, SURE, UNSURE]);
+    expect(plan.numToVerify(made)).toBe(2);
+  });
+
   it('tries one draft again every 24th round', () => {
-    const draftLength = withRate(1, dear);
-    const depths = Array.from({ length: 50 }, () => draftLength.choose(MAX_DRAFTS, 16));
+    const draftLength = withRates(1, dear);
+    const depths = Array.from({ length: 50 }, () => depthOf(draftLength));
     const probes = depths.flatMap((depth, round) => (depth > 0 ? [[round, depth]] : []));
     expect(probes).toEqual([
       [23, 1],
@@ -86,36 +163,12 @@ describe('DraftLength', () => {
 
   it('stops drafting when nothing is accepted, and begins again when it is', () => {
     const draftLength = new DraftLength(AcceptanceEstimate.prior(MAX_DRAFTS), cheap);
-    expect(draftLength.choose(4, 16)).toBeGreaterThan(0);
-    for (let round = 0; round < 200; round += 1) draftLength.record(4, 0);
-    expect(draftLength.choose(4, 16)).toBe(0);
-    for (let round = 0; round < 200; round += 1) draftLength.record(4, 4);
-    expect(draftLength.choose(4, 16)).toBe(4);
-  });
-});
-
-describe('AcceptanceEstimate', () => {
-  it('learns of the positions that were reached, and of no others', () => {
-    const estimate = new AcceptanceEstimate([0.5, 0.5, 0.5, 0.5]);
-    estimate.record(3, 1);
-    expect(estimate.rates).toEqual([0.5 + 0.06 * 0.5, 0.5 - 0.06 * 0.5, 0.5, 0.5]);
-    const all = new AcceptanceEstimate([0.5, 0.5, 0.5]);
-    all.record(2, 2);
-    expect(all.rates).toEqual([0.53, 0.53, 0.5]);
-    all.record(0, 0);
-    expect(all.rates).toEqual([0.53, 0.53, 0.5]);
-  });
-
-  it('comes close to what is accepted', () => {
-    const estimate = AcceptanceEstimate.prior(2);
-    for (let round = 0; round < 300; round += 1) estimate.record(2, round % 2);
-    expect(estimate.rates[0]).toBeCloseTo(0.5, 1);
-    expect(estimate.rates[1]).toBeCloseTo(0, 1);
-  });
-
-  it('does not share the rates it began with', () => {
-    const shared = AcceptanceEstimate.prior(2);
-    new AcceptanceEstimate(shared.rates).record(2, 0);
-    expect(shared.rates).toEqual(AcceptanceEstimate.prior(2).rates);
+    const margins = Array<number>(4).fill(SURE);
+    expect(depthOf(draftLength, 4)).toBeGreaterThan(0);
+    const round = { contextLength: 16, numDrafted: 4, margins };
+    for (let count = 0; count < 200; count += 1) draftLength.record({ ...round, numAccepted: 0 });
+    expect(depthOf(draftLength, 4)).toBe(0);
+    for (let count = 0; count < 200; count += 1) draftLength.record({ ...round, numAccepted: 4 });
+    expect(depthOf(draftLength, 4)).toBe(4);
   });
 });

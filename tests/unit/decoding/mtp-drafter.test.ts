@@ -30,6 +30,12 @@ function newDrafter(capacity = 64, maxWidth = 4): { drafter: MtpDrafter; cache: 
   return { drafter: new MtpDrafter(new ScriptedMtp(() => true, maxWidth), cache, HIDDEN_SIZE), cache };
 }
 
+/** Asked after every draft, the first included. */
+function upTo(numDraftTokens: number): () => boolean {
+  let numDrafted = 0;
+  return () => (numDrafted += 1) < numDraftTokens;
+}
+
 /** What the target would choose greedily after the text's first `length` tokens. */
 function continuation(length: number, numTokens: number): number[] {
   let hash = hashOf(text.slice(0, length));
@@ -44,10 +50,10 @@ describe('MtpDrafter', () => {
   it('drafts on from the last verified token, and forgets its drafts', async () => {
     const { drafter, cache } = newDrafter();
     await observe(drafter, 1, 4);
-    expect(await drafter.draft(3, argmax)).toEqual(continuation(4, 3));
+    expect(await drafter.draft(upTo(3), argmax)).toEqual(continuation(4, 3));
     expect(cache.length).toBe(3);
     await observe(drafter, 4, 6);
-    expect(await drafter.draft(2, argmax)).toEqual(continuation(6, 2));
+    expect(await drafter.draft(upTo(2), argmax)).toEqual(continuation(6, 2));
     expect(cache.length).toBe(5);
   });
 
@@ -55,7 +61,7 @@ describe('MtpDrafter', () => {
     const { drafter } = newDrafter();
     await observe(drafter, 1, 2);
     const indexes: number[] = [];
-    const drafts = await drafter.draft(4, (_, index) => indexes.push(index));
+    const drafts = await drafter.draft(upTo(4), (_, index) => indexes.push(index));
     expect(indexes).toEqual([0, 1, 2, 3]);
     expect(drafts).toEqual([1, 2, 3, 4]);
   });
@@ -76,7 +82,7 @@ describe('MtpDrafter', () => {
         await observe(drafter, from, to);
         from = to;
       }
-      expect(await drafter.draft(3, argmax)).toEqual(continuation(12, 3));
+      expect(await drafter.draft(upTo(3), argmax)).toEqual(continuation(12, 3));
     }
   });
 
@@ -85,17 +91,17 @@ describe('MtpDrafter', () => {
     const states = statesBefore(1, 4);
     await drafter.observe(text.slice(1, 4), states);
     states.fill(0);
-    expect(await drafter.draft(1, argmax)).toEqual(continuation(4, 1));
+    expect(await drafter.draft(upTo(1), argmax)).toEqual(continuation(4, 1));
   });
 
   it('drafts fewer where the cache is full', async () => {
     const { drafter, cache } = newDrafter(5);
     await observe(drafter, 1, 4);
-    expect(await drafter.draft(8, argmax)).toEqual(continuation(4, 3));
+    expect(await drafter.draft(upTo(8), argmax)).toEqual(continuation(4, 3));
     expect(cache.length).toBe(3);
   });
 
   it('has nothing to draft from without a verified token', async () => {
-    await expect(newDrafter().drafter.draft(1, argmax)).rejects.toThrow('expected a verified token');
+    await expect(newDrafter().drafter.draft(upTo(1), argmax)).rejects.toThrow('expected a verified token');
   });
 });

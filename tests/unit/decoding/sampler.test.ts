@@ -106,6 +106,29 @@ describe('Sampler', () => {
     expect(sampler.choose(Float32Array.of(1, 3, 3, 2), 0)).toBe(1);
   });
 
+  it('says how far its choice led, noise included', () => {
+    const four = Float32Array.of(0.5, 1, -2, 3);
+    const greedy = new Sampler(samplingParams(), [], 4);
+    greedy.choose(four, 0);
+    expect(greedy.margin).toBe(2);
+    const alone = new Sampler(samplingParams({ temperature: 1, topK: 1 }), [], 4);
+    alone.choose(four, 0);
+    expect(alone.margin).toBe(Infinity);
+    for (const more of [{}, { topK: 3 }]) {
+      for (let position = 0; position < 50; position += 1) {
+        const params = samplingParams({ ...more, temperature: 0.7, seed: 5 });
+        const sampler = new Sampler(params, [], 4);
+        const chosen = sampler.choose(four, position);
+        const key = positionKey(5, position);
+        const allowed = more.topK === 3 ? [0, 1, 3] : [0, 1, 2, 3];
+        const scores = allowed.map((tokenId) => four[tokenId]! / 0.7 + gumbel(tokenBits(key, tokenId)));
+        const [first, second] = scores.toSorted((a, b) => b - a);
+        expect(chosen).toBe(allowed[scores.indexOf(first!)]);
+        expect(sampler.margin).toBeCloseTo(first! - second!, 10);
+      }
+    }
+  });
+
   it('forgets what was pushed only to draft', () => {
     const params = samplingParams({ presencePenalty: 2 });
     const sampler = new Sampler(params, [], 3);

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { DecodingState } from '../../../src/decoding/decoding-state.ts';
+import { fixedDepth, type DraftPlan } from '../../../src/decoding/draft-plan.ts';
 import { MtpDrafter } from '../../../src/decoding/mtp-drafter.ts';
 import { prefill } from '../../../src/decoding/prefill.ts';
 import { argmax, Sampler } from '../../../src/decoding/sampler.ts';
@@ -23,8 +24,7 @@ interface Decoding {
   readonly prompt: readonly number[];
   readonly numTokens: number;
   readonly params: SamplingParams;
-  /** Depth of round n; 0 is plain. */
-  readonly depth: (round: number) => number;
+  readonly plan: (round: number) => DraftPlan;
   readonly agrees: (position: number) => boolean;
   readonly maxWidth?: number;
 }
@@ -48,7 +48,7 @@ async function decode(
   const tokenIds = [state.nextTokenId];
   let numAccepted = 0;
   for (let round = 0; tokenIds.length < numTokens; round += 1) {
-    const result = await decodeRound(state, decoding.depth(round));
+    const result = await decodeRound(state, decoding.plan(round));
     expect(cache.length).toBe(prompt.length + tokenIds.length - 1 + result.tokenIds.length);
     expect(cache.tokenIds.slice(0, cache.length)).toEqual(
       [...prompt, ...tokenIds, ...result.tokenIds].slice(0, cache.length),
@@ -57,6 +57,13 @@ async function decode(
     numAccepted += result.numAccepted;
   }
   return { tokenIds: tokenIds.slice(0, numTokens), numAccepted, widths: target.widths };
+}
+
+/** Depths in turn; of every second round's drafts only the first half is verified. */
+function dropping(depths: readonly number[], round: number): DraftPlan {
+  const { wantsAnother } = fixedDepth(depths[round % depths.length]!);
+  const share = round % 2 === 0 ? 1 : 0.5;
+  return { wantsAnother, numToVerify: (margins) => Math.ceil(margins.length * share) };
 }
 
 /** Token by token from the definition, without any of the code under test but the sampler. */
@@ -97,7 +104,7 @@ describe('decodeRound', () => {
           prompt,
           numTokens: 60,
           params: samplingParams(),
-          depth: () => depth,
+          plan: () => fixedDepth(depth),
           agrees: (position) => position % period !== 0,
         });
         expect(tokenIds).toEqual(reference(prompt, 60, samplingParams()));
@@ -113,7 +120,7 @@ describe('decodeRound', () => {
           prompt,
           numTokens: 40,
           params: sampling,
-          depth: (round) => depthPattern[round % depthPattern.length]!,
+          plan: (round) => dropping(depthPattern, round),
           agrees: (position) => pattern[position % pattern.length]!,
         });
         expect(tokenIds).toEqual(reference(prompt, 40, sampling));
@@ -129,7 +136,7 @@ describe('decodeRound', () => {
         prompt,
         numTokens: 20,
         params: samplingParams({ temperature: 0.8, seed: 9 }),
-        depth: () => 3,
+        plan: () => fixedDepth(3),
         agrees: () => true,
         maxWidth,
       });
@@ -142,7 +149,7 @@ describe('decodeRound', () => {
       prompt: [7],
       numTokens: 12,
       params: samplingParams(),
-      depth: (round) => round % 3,
+      plan: (round) => fixedDepth(round % 3),
       agrees: (position) => position % 2 === 0,
     });
     expect(Math.min(...widths)).toBe(2);
@@ -154,7 +161,7 @@ describe('decodeRound', () => {
         prompt: [1, 2, 3],
         numTokens: 41,
         params: samplingParams({ temperature, seed: 5, frequencyPenalty: 0.3 }),
-        depth: () => 3,
+        plan: () => fixedDepth(3),
         agrees: () => true,
       });
       expect(numAccepted).toBe(30);
@@ -166,7 +173,7 @@ describe('decodeRound', () => {
       prompt: [1, 2, 3],
       numTokens: 10,
       params: samplingParams(),
-      depth: () => 3,
+      plan: () => fixedDepth(3),
       agrees: () => false,
     });
     expect(numAccepted).toBe(0);

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { AcceptanceEstimate } from '../../../src/decoding/draft-length.ts';
+import { AcceptanceEstimate } from '../../../src/decoding/acceptance-estimate.ts';
 import { StepCosts } from '../../../src/decoding/step-costs.ts';
 import { generateTurns } from '../../../src/engine/generate-turns.ts';
 import type { GenerateJob, WorkerMessage } from '../../../src/engine/protocol.ts';

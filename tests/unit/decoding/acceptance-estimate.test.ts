@@ -1,0 +1,51 @@
+import { describe, expect, it } from 'vitest';
+import { AcceptanceEstimate } from '../../../src/decoding/acceptance-estimate.ts';
+
+const HALVES = Array<number>(11).fill(0.5);
+
+describe('AcceptanceEstimate', () => {
+  const positions = (estimate: AcceptanceEstimate, count: number): number[] =>
+    Array.from({ length: count }, (_, position) => estimate.atPosition(position));
+
+  it('learns of the positions that were reached, and of no others', () => {
+    const estimate = new AcceptanceEstimate([0.5, 0.5, 0.5, 0.5], HALVES);
+    estimate.record([1, 1, 1], 1);
+    expect(positions(estimate, 4)).toEqual([0.5 + 0.06 * 0.5, 0.5 - 0.06 * 0.5, 0.5, 0.5]);
+    const all = new AcceptanceEstimate([0.5, 0.5, 0.5], HALVES);
+    all.record([1, 1], 2);
+    all.record([], 0);
+    expect(positions(all, 3)).toEqual([0.53, 0.53, 0.5]);
+  });
+
+  it('learns of the margins of drafts that were reached', () => {
+    const estimate = new AcceptanceEstimate([0.5, 0.5, 0.5], HALVES);
+    estimate.record([5, 0.05, Infinity], 1);
+    expect(estimate.withMargin(4.5)).toBe(0.53);
+    expect(estimate.withMargin(0)).toBe(0.47);
+    expect(estimate.withMargin(100)).toBe(0.5);
+  });
+
+  it('expects more of sure drafts before it has seen any', () => {
+    const estimate = AcceptanceEstimate.prior(1);
+    const rates = [0, 0.2, 0.7, 1.2, 2.5, 5, 50].map((margin) => estimate.withMargin(margin));
+    expect(rates).toEqual(rates.toSorted((a, b) => a - b));
+    expect(new Set(rates).size).toBe(rates.length);
+    expect(rates.at(-1)).toBeLessThan(1);
+  });
+
+  it('comes close to what is accepted', () => {
+    const estimate = AcceptanceEstimate.prior(2);
+    for (let round = 0; round < 300; round += 1) estimate.record([1, 3], round % 2);
+    expect(estimate.atPosition(0)).toBeCloseTo(0.5, 1);
+    expect(estimate.atPosition(1)).toBeCloseTo(0, 1);
+    expect(estimate.withMargin(1)).toBeCloseTo(0.5, 1);
+    expect(estimate.withMargin(3)).toBeCloseTo(0, 1);
+  });
+
+  it('does not share what it learns with its copies', () => {
+    const shared = AcceptanceEstimate.prior(2);
+    shared.copy().record([1, 1], 0);
+    expect(positions(shared, 2)).toEqual(positions(AcceptanceEstimate.prior(2), 2));
+    expect(shared.withMargin(1)).toBe(AcceptanceEstimate.prior(2).withMargin(1));
+  });
+});
