@@ -1,5 +1,7 @@
 """Lets a model continue prompts, many at a time, through a key-value cache. Knows nothing of training."""
 
+import copy
+
 import torch
 from torch import Tensor
 
@@ -38,6 +40,8 @@ class CachedDecoder:
 
 def choose(logits: Tensor, temperatures: Tensor, random: torch.Generator) -> Tensor:
     """logits: [batch, vocab_size]; temperatures: [batch], 0 for the most likely token. Token ids [batch]."""
+    if not temperatures.any():
+        return logits.argmax(-1)
     noise = torch.rand(logits.shape, generator=random, device=logits.device).clamp_min(1e-20)
     gumbel = -torch.log(-torch.log(noise))
     return (logits + temperatures[:, None] * gumbel).argmax(-1)
@@ -48,10 +52,9 @@ def continued(
     model: CodeModel, prompts: Tensor, new_tokens: int, temperatures: Tensor, random: torch.Generator
 ) -> Tensor:
     """prompts: [batch, length]; the prompts with `new_tokens` of the model's own: [batch, length + new_tokens]."""
-    decoder = CachedDecoder(model, len(prompts), prompts.shape[1] + new_tokens)
+    # Cast once, not at every step as autocast would.
+    decoder = CachedDecoder(copy.deepcopy(model).bfloat16(), len(prompts), prompts.shape[1] + new_tokens)
     ids = [prompts]
     for _ in range(new_tokens):
-        with torch.autocast(prompts.device.type, torch.bfloat16):
-            logits = decoder.append(ids[-1])
-        ids.append(choose(logits, temperatures, random)[:, None])
+        ids.append(choose(decoder.append(ids[-1]), temperatures, random)[:, None])
     return torch.cat(ids, dim=1)

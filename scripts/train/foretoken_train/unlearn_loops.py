@@ -39,7 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--unlikelihood-weight", type=float, default=1.0)
     parser.add_argument("--prompt-length", type=int, default=64)
     parser.add_argument("--new-tokens", type=int, default=160)
-    parser.add_argument("--prompts", type=int, default=24, help="prompts continued for each optimiser step")
+    parser.add_argument("--pool", type=int, default=96, help="prompts continued at a time")
+    parser.add_argument("--prompts", type=int, default=24, help="of them, in each optimiser step")
     parser.add_argument("--batch-size", type=int, default=8, help="corpus rows of each optimiser step")
     parser.add_argument("--sequence-length", type=int, default=512)
     parser.add_argument("--validate-every", type=int, default=25, help="optimiser steps")
@@ -85,32 +86,39 @@ class LoopUnlearning:
         bar = tqdm(total=1.0, bar_format="{percentage:5.1f}%|{bar:20}| {postfix}")
         self.validate()
         clock = time.monotonic()
-        for rows, prompts in zip(
-            self.rows.stream(0, arguments.batch_size), self.prompts.stream(0, arguments.prompts), strict=True
-        ):
+        rows = self.rows.stream(0, arguments.batch_size)
+        for prompts in self.prompts.stream(0, arguments.pool):
+            for written in self.continuations(torch.from_numpy(prompts)).split(arguments.prompts):
+                losses = self.optimise(torch.from_numpy(next(rows)), written)
+                now = time.monotonic()
+                record.seconds, clock = record.seconds + now - clock, now
+                bar.n = min(1.0, record.progress)
+                bar.set_postfix_str(f"step {record.step} " + " ".join(f"{k} {v:.3f}" for k, v in losses.items()))
+                record.log({k: round(v, 4) for k, v in losses.items()})
+                if record.step % arguments.validate_every == 0:
+                    self.validate()
+                    record.save(self.model)
+                    clock = time.monotonic()
+                if record.progress >= 1:
+                    break
             if record.progress >= 1:
                 break
-            losses = self.optimise(torch.from_numpy(rows), torch.from_numpy(prompts)[:, : arguments.prompt_length])
-            now = time.monotonic()
-            record.seconds, clock = record.seconds + now - clock, now
-            bar.n = min(1.0, record.progress)
-            bar.set_postfix_str(f"step {record.step} " + " ".join(f"{k} {v:.3f}" for k, v in losses.items()))
-            record.log({k: round(v, 4) for k, v in losses.items()})
-            if record.step % arguments.validate_every == 0:
-                self.validate()
-                record.save(self.model)
-                clock = time.monotonic()
         self.validate()
         record.save(self.model)
         bar.close()
 
-    def optimise(self, rows: Tensor, prompts: Tensor) -> dict[str, float]:
+    def continuations(self, prompts: Tensor, new_tokens: int | None = None) -> Tensor:
+        """Greedy; prompts: [batch, at least prompt_length], cut to that."""
+        prompts = prompts[:, : self.arguments.prompt_length].to(self.device)
+        temperatures = torch.zeros(len(prompts), device=self.device)
+        length = new_tokens or self.arguments.new_tokens
+        return continued(self.model, prompts, length, temperatures, torch.Generator(self.device))
+
+    def optimise(self, rows: Tensor, written: Tensor) -> dict[str, float]:
+        """rows: corpus [batch, sequence_length + 1]; written: prompts and their continuations."""
         arguments, record = self.arguments, self.record
-        written = continued(
-            self.model, prompts.to(self.device), arguments.new_tokens, torch.zeros(len(prompts)), torch.Generator()
-        )
         repeated = torch.from_numpy(
-            np.stack([repeats(row[prompts.shape[1] :], arguments.span) for row in written.cpu().numpy()])
+            np.stack([repeats(row[arguments.prompt_length :], arguments.span) for row in written.cpu().numpy()])
         ).to(self.device)
         set_learning_rates(self.optimizers, arguments, record.step, record.progress)
         with torch.autocast(self.device.type, torch.bfloat16):
@@ -131,8 +139,7 @@ class LoopUnlearning:
             for part in rows.split(self.arguments.batch_size):
                 with torch.autocast(self.device.type, torch.bfloat16):
                     losses.append(corpus_loss(self.model, part.to(self.device), self.end_of_text).item() * len(part))
-            greedy = torch.zeros(len(prompts), device=self.device)
-            written = continued(self.model, prompts.to(self.device), VALIDATION_TOKENS, greedy, torch.Generator())
+            written = self.continuations(prompts, VALIDATION_TOKENS)
             shares = [distinct(row[prompts.shape[1] :]) for row in written.cpu().numpy()]
             self.record.validation[name] = [round(sum(losses) / len(rows), 4), round(float(np.median(shares)), 4)]
         self.record.log({"validation": self.record.validation})

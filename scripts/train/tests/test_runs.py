@@ -51,7 +51,7 @@ def test_pretraining_repeats_and_learns(data: Path, tokenizer_folder: Path, tmp_
 def test_tuning_changes_its_part_alone(data: Path, tokenizer_folder: Path, tmp_path: Path) -> None:
     pretrained(tmp_path / "1", data, tokenizer_folder, 3)
     start = f"--steps 3 --weights {tmp_path / '1' / 'model.safetensors'} --prompt-length 8 --new-tokens 24 --span 4"
-    log = ran(unlearn_loops, tmp_path / "2", data, tokenizer_folder, f"{start} --prompts 4 --batch-size 2")
+    log = ran(unlearn_loops, tmp_path / "2", data, tokenizer_folder, f"{start} --pool 8 --prompts 4 --batch-size 2")
     assert "validation" in log[-1] and all(0 <= line["repeated"] <= 1 for line in log if "repeated" in line)
     start = f"--steps 3 --weights {tmp_path / '2' / 'model.safetensors'} --prompt-length 8 --new-tokens 24 --pool 8"
     log = ran(tune_mtp, tmp_path / "3", data, tokenizer_folder, f"{start} --validation-prompts 8 --batch-size 4")
