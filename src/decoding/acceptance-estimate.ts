@@ -7,14 +7,39 @@ const PRIOR_ACCEPTANCE = 0.75;
 /** Upper ends of the margins, in nats, that share an estimate; the last one has no end. */
 const MARGIN_ENDS = [0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 4, 6, Infinity];
 
-/** Two views of the same drafts: by position, for drafts to come; by the lead that a draft had, for those made. */
+/** Upper ends of the lengths of a looked-up match that share an estimate, and what is assumed of each. */
+const MATCH_ENDS = [3, 4, 6, 9, 15, Infinity];
+const PRIOR_BY_MATCH = [0.4, 0.5, 0.65, 0.75, 0.85, 0.95];
+/** How far a new sequence goes back to what was assumed: what once failed is tried again. */
+const FORGETTING = 0.1;
+
+/** A round's drafts, as far as they were verified. */
+export interface VerifiedDrafts {
+  readonly numDraftTokens: number;
+  /** Of looked-up drafts, the match before them (LookedUp); 0 where the MTP module drafted. */
+  readonly matchLength: number;
+  /** [numDraftTokens], of the module's drafts: how far each led (DraftPlan). */
+  readonly margins: readonly number[];
+  readonly numAccepted: number;
+}
+
+/**
+ * Two views of the module's drafts: by position, for drafts to come; by the lead that a draft had, for those made. And
+ * of looked-up drafts, by the length of the match before them, drafts accepted on the way included.
+ */
 export class AcceptanceEstimate {
   private readonly positions: number[]; // [maxDraftTokens]
   private readonly margins: number[]; // [MARGIN_ENDS.length]
+  private readonly matches: number[]; // [MATCH_ENDS.length]
 
-  constructor(positions: readonly number[], margins: readonly number[]) {
+  constructor(
+    positions: readonly number[],
+    margins: readonly number[],
+    matches: readonly number[] = PRIOR_BY_MATCH,
+  ) {
     this.positions = [...positions];
     this.margins = [...margins];
+    this.matches = [...matches];
   }
 
   static prior(maxDraftTokens: number): AcceptanceEstimate {
@@ -24,8 +49,16 @@ export class AcceptanceEstimate {
     );
   }
 
-  copy(): AcceptanceEstimate {
-    return new AcceptanceEstimate(this.positions, this.margins);
+  /** What a new sequence begins with. */
+  forSequence(): AcceptanceEstimate {
+    const prior = AcceptanceEstimate.prior(this.positions.length);
+    const mixed = (rates: readonly number[], priors: readonly number[]): number[] =>
+      rates.map((rate, index) => rate + FORGETTING * (priors[index]! - rate));
+    return new AcceptanceEstimate(
+      mixed(this.positions, prior.positions),
+      mixed(this.margins, prior.margins),
+      mixed(this.matches, prior.matches),
+    );
   }
 
   /** Of the draft at `position`, counted from 0, before it is made. */
@@ -35,19 +68,30 @@ export class AcceptanceEstimate {
 
   /** Of a draft that led over the next best token by `margin` nats. */
   withMargin(margin: number): number {
-    return this.margins[marginIndex(margin)]!;
+    return this.margins[indexBelow(MARGIN_ENDS, margin)]!;
   }
 
-  /** margins: [number of verified drafts] */
-  record(margins: readonly number[], numAccepted: number): void {
-    const numReached = Math.min(margins.length, numAccepted + 1);
+  /** Of a looked-up draft behind a match of so many tokens. */
+  afterMatch(matchLength: number): number {
+    return this.matches[indexBelow(MATCH_ENDS, matchLength)]!;
+  }
+
+  record({ numDraftTokens, matchLength, margins, numAccepted }: VerifiedDrafts): void {
+    const numReached = Math.min(numDraftTokens, numAccepted + 1);
     for (let position = 0; position < numReached; position += 1) {
       const accepted = position < numAccepted ? 1 : 0;
-      const index = marginIndex(margins[position]!);
-      this.positions[position]! += SMOOTHING * (accepted - this.positions[position]!);
-      this.margins[index]! += SMOOTHING * (accepted - this.margins[index]!);
+      if (matchLength > 0) {
+        observe(this.matches, indexBelow(MATCH_ENDS, matchLength + position), accepted);
+      } else {
+        observe(this.positions, position, accepted);
+        observe(this.margins, indexBelow(MARGIN_ENDS, margins[position]!), accepted);
+      }
     }
   }
 }
 
-const marginIndex = (margin: number): number => MARGIN_ENDS.findIndex((end) => margin <= end);
+function observe(rates: number[], index: number, accepted: number): void {
+  rates[index]! += SMOOTHING * (accepted - rates[index]!);
+}
+
+const indexBelow = (ends: readonly number[], value: number): number => ends.findIndex((end) => value <= end);

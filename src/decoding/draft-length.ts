@@ -6,8 +6,9 @@
  * `rate` being what the rounds reach (Dinkelbach 1967, "On nonlinear fractional programming"): a chain that went well
  * so far is drafted on, an unsure draft ends it, and drafts that do not pay for their width are not verified.
  */
-import type { AcceptanceEstimate } from './acceptance-estimate.ts';
-import { fixedDepth, noDrafts, type DraftPlan } from './draft-plan.ts';
+import type { AcceptanceEstimate, VerifiedDrafts } from './acceptance-estimate.ts';
+import { fixedDepth, noDrafts, lookedUpDrafts, type DraftPlan } from './draft-plan.ts';
+import { NOTHING_FOUND, type LookedUp } from './prompt-lookup.ts';
 import type { StepCosts } from './step-costs.ts';
 
 /** Weight of one round in the running rate. */
@@ -16,13 +17,16 @@ const SMOOTHING = 0.06;
 const ROUNDS_BETWEEN_PROBES = 24;
 
 /** What a round came to. */
-export interface DraftedRound {
+export interface DraftedRound extends VerifiedDrafts {
   readonly contextLength: number;
-  /** Drafts made, verified or not. */
+  /** Drafts that the drafter made, verified or not. */
   readonly numDrafted: number;
-  /** Of the verified drafts (DraftPlan). */
-  readonly margins: readonly number[];
-  readonly numAccepted: number;
+}
+
+/** Expected tokens minus rate times seconds, and the verified drafts that give it. */
+interface Choice {
+  readonly gain: number;
+  readonly numDraftTokens: number;
 }
 
 export class DraftLength {
@@ -38,15 +42,30 @@ export class DraftLength {
     this.costs = costs;
   }
 
-  /** For a round behind `length` cached positions, of at most `maxDraftTokens` drafts. */
-  plan(maxDraftTokens: number, length: number): DraftPlan {
+  /**
+   * For a round behind `length` cached positions, of at most `maxDraftTokens` drafts; `found` is what may be verified
+   * without drafting.
+   */
+  plan(maxDraftTokens: number, length: number, found: LookedUp = NOTHING_FOUND): DraftPlan {
     const rate = this.tokensPerSecond(maxDraftTokens, length);
     const wantsAnother = (margins: readonly number[]): boolean =>
       this.gainOfMore(margins, maxDraftTokens, length, rate) > this.best(margins, length, rate).gain;
     if (maxDraftTokens === 0) return noDrafts;
+    const lookup = this.bestOfFound(found, maxDraftTokens, length, rate);
+    const others = Math.max(
+      this.best([], length, rate).gain,
+      this.gainOfMore([], maxDraftTokens, length, rate),
+    );
+    if (lookup.numDraftTokens > 0 && lookup.gain > others) {
+      return lookedUpDrafts(found, lookup.numDraftTokens);
+    }
     if (wantsAnother([])) {
       this.numRoundsWithoutDrafts = 0;
-      return { wantsAnother, numToVerify: (margins) => this.best(margins, length, rate).numDraftTokens };
+      return {
+        ...noDrafts,
+        wantsAnother,
+        numToVerify: (margins) => this.best(margins, length, rate).numDraftTokens,
+      };
     }
     this.numRoundsWithoutDrafts += 1;
     if (this.numRoundsWithoutDrafts < ROUNDS_BETWEEN_PROBES) return noDrafts;
@@ -55,9 +74,9 @@ export class DraftLength {
   }
 
   record(round: DraftedRound): void {
-    const { contextLength, numDrafted, margins, numAccepted } = round;
-    this.estimate.record(margins, numAccepted);
-    const seconds = this.verifySeconds(margins.length, contextLength) + this.costs.draftSeconds(numDrafted);
+    const { contextLength, numDrafted, numDraftTokens, numAccepted } = round;
+    this.estimate.record(round);
+    const seconds = this.verifySeconds(numDraftTokens, contextLength) + this.costs.draftSeconds(numDrafted);
     if (this.tokens === null) {
       this.tokens = numAccepted + 1;
       this.seconds = seconds;
@@ -65,6 +84,20 @@ export class DraftLength {
     }
     this.tokens += SMOOTHING * (numAccepted + 1 - this.tokens);
     this.seconds += SMOOTHING * (seconds - this.seconds);
+  }
+
+  /** Verifying the first of what was looked up. */
+  private bestOfFound(found: LookedUp, maxDraftTokens: number, length: number, rate: number): Choice {
+    let tokens = 1;
+    let reach = 1;
+    let best: Choice = { gain: -Infinity, numDraftTokens: 0 };
+    for (let depth = 1; depth <= Math.min(maxDraftTokens, found.tokenIds.length); depth += 1) {
+      reach *= this.estimate.afterMatch(found.matchLength + depth - 1);
+      tokens += reach;
+      const gain = tokens - rate * this.verifySeconds(depth, length);
+      if (gain > best.gain) best = { gain, numDraftTokens: depth };
+    }
+    return best;
   }
 
   /** What the rounds reach; before the first one, what the best depth promises. Never less than without drafts. */
@@ -82,14 +115,10 @@ export class DraftLength {
   }
 
   /** Verifying the drafts made so far, or the first of them. */
-  private best(
-    margins: readonly number[],
-    length: number,
-    rate: number,
-  ): { readonly gain: number; readonly numDraftTokens: number } {
+  private best(margins: readonly number[], length: number, rate: number): Choice {
     let tokens = 1;
     let reach = 1;
-    let best = { gain: tokens - rate * this.verifySeconds(0, length), numDraftTokens: 0 };
+    let best: Choice = { gain: tokens - rate * this.verifySeconds(0, length), numDraftTokens: 0 };
     for (const [position, margin] of margins.entries()) {
       reach *= this.estimate.withMargin(margin);
       tokens += reach;

@@ -1,6 +1,11 @@
 /** How many tokens a round drafts, decided draft by draft. Knows nothing of where drafts come from. */
+import type { LookedUp } from './prompt-lookup.ts';
 
 export interface DraftPlan {
+  /** Drafts that are already there, to verify all of them; where there are any, no others are made. */
+  readonly ready: readonly number[];
+  /** Of the match that `ready` was found behind (LookedUp), 0 where there is none. */
+  readonly matchLength: number;
   /**
    * Whether to draft once more. margins: of the drafts so far, how far each led over the next best token, in nats
    * (Sampler.margin).
@@ -11,8 +16,18 @@ export interface DraftPlan {
 }
 
 export const fixedDepth = (numDraftTokens: number): DraftPlan => ({
+  ready: [],
+  matchLength: 0,
   wantsAnother: (margins) => margins.length < numDraftTokens,
   numToVerify: (margins) => margins.length,
+});
+
+/** Verifies the first of what was looked up. */
+export const lookedUpDrafts = ({ tokenIds, matchLength }: LookedUp, numDraftTokens: number): DraftPlan => ({
+  ready: tokenIds.slice(0, numDraftTokens),
+  matchLength,
+  wantsAnother: () => false,
+  numToVerify: () => 0,
 });
 
 export const noDrafts: DraftPlan = fixedDepth(0);

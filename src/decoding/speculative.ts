@@ -4,20 +4,12 @@
  */
 import { acceptDrafts } from './acceptance.ts';
 import { secondsSince, type DecodingState } from './decoding-state.ts';
+import type { DraftedRound } from './draft-length.ts';
 import type { DraftPlan } from './draft-plan.ts';
 
-export interface Round {
+export interface Round extends DraftedRound {
   /** The decided tokens: accepted drafts, then the recovered or bonus token. At least one. */
   readonly tokenIds: readonly number[];
-  /** Verified drafts. */
-  readonly numDraftTokens: number;
-  /** Drafts made, verified or not. */
-  readonly numDrafted: number;
-  /** [numDraftTokens]: how far each draft led (DraftPlan). */
-  readonly margins: readonly number[];
-  readonly numAccepted: number;
-  /** Positions that were cached when the round began. */
-  readonly contextLength: number;
   readonly draftSeconds: number;
   readonly verifySeconds: number;
   readonly sampleSeconds: number;
@@ -37,9 +29,9 @@ export async function decodeRound(state: DecodingState, plan: DraftPlan): Promis
   let sampleSeconds = 0;
 
   const draftStart = performance.now();
-  let drafts: number[] = [];
+  let drafts = [...plan.ready];
   const margins: number[] = [];
-  if (drafter !== null && plan.wantsAnother(margins)) {
+  if (drafter !== null && drafts.length === 0 && plan.wantsAnother(margins)) {
     drafts = await drafter.draft(
       () => plan.wantsAnother(margins),
       (logits, index) => {
@@ -53,10 +45,11 @@ export async function decodeRound(state: DecodingState, plan: DraftPlan): Promis
     );
     sampler.pop(drafts);
   }
-  const numDrafted = drafts.length;
-  const numDraftTokens = plan.numToVerify(margins);
-  drafts.length = numDraftTokens;
-  margins.length = numDraftTokens;
+  const numDrafted = margins.length;
+  if (numDrafted > 0) {
+    drafts.length = plan.numToVerify(margins);
+    margins.length = drafts.length;
+  }
   const draftSeconds = secondsSince(draftStart) - sampleSeconds;
 
   const verifyStart = performance.now();
@@ -74,8 +67,9 @@ export async function decodeRound(state: DecodingState, plan: DraftPlan): Promis
 
   return {
     tokenIds: verdict.tokenIds,
-    numDraftTokens,
+    numDraftTokens: drafts.length,
     numDrafted,
+    matchLength: plan.matchLength,
     margins,
     numAccepted: verdict.numAccepted,
     contextLength,

@@ -5,6 +5,7 @@ import { fixedDepth } from '../decoding/draft-plan.ts';
 import { tokenLogprobs } from '../decoding/logprobs.ts';
 import { MtpDrafter } from '../decoding/mtp-drafter.ts';
 import { prefill, type PrefillChunk } from '../decoding/prefill.ts';
+import { NOTHING_FOUND, PromptLookup } from '../decoding/prompt-lookup.ts';
 import { Sampler } from '../decoding/sampler.ts';
 import { decodeRound, type Round } from '../decoding/speculative.ts';
 import type { FinishReason } from '../metrics/engine-observer.ts';
@@ -50,7 +51,9 @@ export async function* generateTurns(
     numCachedTokens,
     finish,
   });
-  const draftLength = new DraftLength(context.acceptance.copy(), context.costs);
+  const draftLength = new DraftLength(context.acceptance.forSequence(), context.costs);
+  const lookup = job.adaptive && job.maxDraftTokens > 0 ? new PromptLookup(target.vocabSize) : null;
+  lookup?.push(kv.tokenIds);
   // Posting a message is part of what a round costs; it can only be charged to the next one.
   let postSeconds = 0;
   while (finish === null) {
@@ -58,12 +61,14 @@ export async function* generateTurns(
     const start = performance.now();
     if (context.plainSteps.isDue()) await measurePlainSteps(state, context);
     const maxDraftTokens = Math.min(job.maxDraftTokens, job.maxTokens - numGenerated - 1);
-    const round = await decodeRound(
-      state,
-      job.adaptive ? draftLength.plan(maxDraftTokens, cache.length) : fixedDepth(maxDraftTokens),
-    );
+    const found = lookup?.find(maxDraftTokens) ?? NOTHING_FOUND;
+    const plan = job.adaptive
+      ? draftLength.plan(maxDraftTokens, cache.length, found)
+      : fixedDepth(maxDraftTokens);
+    const round = await decodeRound(state, plan);
     kv.tokenIds.push(...round.tokenIds);
     learn(round, draftLength, context);
+    lookup?.push(round.tokenIds);
     const numUntilEos = endOfText(job, model.manifest.eosTokenIds, round.tokenIds);
     const tokens = decidedTokens(job, round, numUntilEos, target.vocabSize);
     numGenerated += tokens.length;
@@ -80,6 +85,7 @@ export async function* generateTurns(
       round: {
         numDraftTokens: round.numDraftTokens,
         numAcceptedDraftTokens: Math.min(round.numAccepted, tokens.length),
+        drafter: round.matchLength > 0 ? 'prompt_lookup' : 'mtp',
         draftSeconds: round.draftSeconds,
         verifySeconds: round.verifySeconds,
         sampleSeconds: round.sampleSeconds,
@@ -178,7 +184,7 @@ function learn(round: Round, draftLength: DraftLength, context: WorkerContext): 
   costs.observeVerify(Math.max(2, round.numDraftTokens + 1), round.contextLength, round.verifySeconds);
   if (round.numDrafted > 0) costs.observeDraft(round.numDrafted, round.draftSeconds);
   draftLength.record(round);
-  acceptance.record(round.margins, round.numAccepted);
+  acceptance.record(round);
 }
 
 /** Takes plain forwards whose entries the next one overwrites. */

@@ -28,7 +28,7 @@ export class RequestMeter {
   }
 
   addRound(round: RoundStats, decodeSeconds: number, baselineSeconds: number): void {
-    this.stats.addRound(round.numDraftTokens, round.numAcceptedDraftTokens);
+    this.stats.addRound(round.numDraftTokens, round.numAcceptedDraftTokens, round.drafter);
     this.seconds.decode += decodeSeconds;
     this.seconds.draft += round.draftSeconds;
     this.seconds.verify += round.verifySeconds;

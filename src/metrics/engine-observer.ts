@@ -1,5 +1,6 @@
 /** What the engine tells about its work as it happens, and whoever counts it listens to. */
 import type { GenerationReport } from './generation-report.ts';
+import type { DrafterName } from './spec-decode-stats.ts';
 
 export type FinishReason = 'stop' | 'length';
 export type RequestOutcome = FinishReason | 'abort' | 'error';
@@ -17,6 +18,7 @@ export interface EngineLoad {
 export interface RoundStats {
   readonly numDraftTokens: number;
   readonly numAcceptedDraftTokens: number;
+  readonly drafter: DrafterName;
   readonly draftSeconds: number;
   readonly verifySeconds: number;
   readonly sampleSeconds: number;

@@ -9,7 +9,7 @@ import {
   type MetricsReport,
   type UsageReport,
 } from './generation-report.ts';
-import type { SpecDecodeCounters } from './spec-decode-stats.ts';
+import type { DraftCounts, SpecDecodeCounters } from './spec-decode-stats.ts';
 
 export interface AnswerReport {
   usage: UsageReport;
@@ -26,17 +26,22 @@ function sumPerPosition(rows: readonly (readonly number[])[]): number[] {
   return Array.from({ length }, (_, position) => sum(rows.map((row) => row[position] ?? 0)));
 }
 
+const mergedCounts = (counts: readonly DraftCounts[]): DraftCounts => ({
+  numSpecSteps: sum(counts.map(({ numSpecSteps }) => numSpecSteps)),
+  numDraftTokens: sum(counts.map(({ numDraftTokens }) => numDraftTokens)),
+  numAcceptedDraftTokens: sum(counts.map(({ numAcceptedDraftTokens }) => numAcceptedDraftTokens)),
+});
+
 export function mergedSpeculation(counters: readonly SpecDecodeCounters[]): SpecDecodeCounters {
   return {
     numSpecTokens: Math.max(...counters.map(({ numSpecTokens }) => numSpecTokens)),
-    numSpecSteps: sum(counters.map(({ numSpecSteps }) => numSpecSteps)),
-    numDraftTokens: sum(counters.map(({ numDraftTokens }) => numDraftTokens)),
-    numAcceptedDraftTokens: sum(counters.map(({ numAcceptedDraftTokens }) => numAcceptedDraftTokens)),
+    ...mergedCounts(counters),
     acceptanceHistogram: sumPerPosition(counters.map(({ acceptanceHistogram }) => acceptanceHistogram)),
     numReachedPerPosition: sumPerPosition(counters.map(({ numReachedPerPosition }) => numReachedPerPosition)),
     numAcceptedPerPosition: sumPerPosition(
       counters.map(({ numAcceptedPerPosition }) => numAcceptedPerPosition),
     ),
+    promptLookup: mergedCounts(counters.map(({ promptLookup }) => promptLookup)),
   };
 }
 

@@ -60,10 +60,11 @@ export class PrometheusMetrics implements EngineObserver {
   roundFinished(round: RoundStats): void {
     const labels = this.#labels;
     if (labels === null || this.#rounds === null) return;
-    const { numDraftTokens, draftSeconds, verifySeconds, sampleSeconds } = round;
+    const { numDraftTokens, drafter, draftSeconds, verifySeconds, sampleSeconds } = round;
     const { interTokenLatency, stepSeconds, depth } = this.#rounds;
     interTokenLatency.observe(labels, draftSeconds + verifySeconds + sampleSeconds);
-    if (numDraftTokens > 0) stepSeconds.observe({ ...labels, phase: 'draft' }, draftSeconds);
+    if (numDraftTokens > 0 && drafter === 'mtp')
+      stepSeconds.observe({ ...labels, phase: 'draft' }, draftSeconds);
     stepSeconds.observe({ ...labels, phase: 'verify' }, verifySeconds);
     stepSeconds.observe({ ...labels, phase: 'sample' }, sampleSeconds);
     depth.observe(labels, numDraftTokens);

@@ -68,6 +68,16 @@ export class RequestMetrics {
         ({ speculation }) => speculation.numAcceptedDraftTokens,
       ),
       counter(
+        'foretoken_prompt_lookup_draft_tokens_total',
+        'Drafts that were looked up',
+        ({ speculation }) => speculation.promptLookup.numDraftTokens,
+      ),
+      counter(
+        'foretoken_prompt_lookup_accepted_tokens_total',
+        'Accepted drafts that were looked up',
+        ({ speculation }) => speculation.promptLookup.numAcceptedDraftTokens,
+      ),
+      counter(
         'foretoken_decode_seconds_total',
         'Time of decoding after first tokens, where the baseline is known',
         ({ baseline, timings }) => (baseline === null ? 0 : timings.decodeSeconds),

@@ -1,7 +1,16 @@
 /** Counts what speculation proposed and what was accepted. Knows nothing of who asks, or of time. */
 
+/** Who made a round's drafts: the MTP module, or a look-up of what followed the same tokens before. */
+export type DrafterName = 'mtp' | 'prompt_lookup';
+
+export interface DraftCounts {
+  readonly numSpecSteps: number;
+  readonly numDraftTokens: number;
+  readonly numAcceptedDraftTokens: number;
+}
+
 /** Raw counters; every rate is derived from them. */
-export interface SpecDecodeCounters {
+export interface SpecDecodeCounters extends DraftCounts {
   /** Drafts a round could have had at most. */
   readonly numSpecTokens: number;
   /** Verify rounds that had at least one draft. */
@@ -14,6 +23,8 @@ export interface SpecDecodeCounters {
   readonly numReachedPerPosition: readonly number[];
   /** [numSpecTokens] */
   readonly numAcceptedPerPosition: readonly number[];
+  /** The part of the above that was looked up. */
+  readonly promptLookup: DraftCounts;
 }
 
 /** vLLM's per-request shape. */
@@ -27,6 +38,7 @@ export interface SpecDecodeReport {
   acceptance_rate_per_position: number[];
   conditional_acceptance_rate_per_position: number[];
   num_spec_tokens: number;
+  prompt_lookup: { num_spec_steps: number; num_draft_tokens: number; num_accepted_draft_tokens: number };
 }
 
 export class SpecDecodeStats implements SpecDecodeCounters {
@@ -37,6 +49,7 @@ export class SpecDecodeStats implements SpecDecodeCounters {
   numSpecSteps = 0;
   numDraftTokens = 0;
   numAcceptedDraftTokens = 0;
+  promptLookup: DraftCounts = { numSpecSteps: 0, numDraftTokens: 0, numAcceptedDraftTokens: 0 };
 
   constructor(numSpecTokens: number) {
     this.numSpecTokens = numSpecTokens;
@@ -46,11 +59,19 @@ export class SpecDecodeStats implements SpecDecodeCounters {
   }
 
   /** Counts one round; rounds without drafts are plain steps and leave no trace. */
-  addRound(numDraftTokens: number, numAcceptedDraftTokens: number): void {
+  addRound(numDraftTokens: number, numAcceptedDraftTokens: number, drafter: DrafterName = 'mtp'): void {
     if (numDraftTokens === 0) return;
     this.numSpecSteps += 1;
     this.numDraftTokens += numDraftTokens;
     this.numAcceptedDraftTokens += numAcceptedDraftTokens;
+    if (drafter === 'prompt_lookup') {
+      const { promptLookup } = this;
+      this.promptLookup = {
+        numSpecSteps: promptLookup.numSpecSteps + 1,
+        numDraftTokens: promptLookup.numDraftTokens + numDraftTokens,
+        numAcceptedDraftTokens: promptLookup.numAcceptedDraftTokens + numAcceptedDraftTokens,
+      };
+    }
     this.acceptanceHistogram[numAcceptedDraftTokens]! += 1;
     const numReached = Math.min(numDraftTokens, numAcceptedDraftTokens + 1);
     for (let position = 0; position < numReached; position += 1) this.numReachedPerPosition[position]! += 1;
@@ -68,6 +89,7 @@ export class SpecDecodeStats implements SpecDecodeCounters {
       acceptanceHistogram: [...this.acceptanceHistogram],
       numReachedPerPosition: [...this.numReachedPerPosition],
       numAcceptedPerPosition: [...this.numAcceptedPerPosition],
+      promptLookup: this.promptLookup,
     };
   }
 }
@@ -88,5 +110,10 @@ export function specDecodeReport(counters: SpecDecodeCounters): SpecDecodeReport
       ratio(accepted, counters.numReachedPerPosition[position]!),
     ),
     num_spec_tokens: counters.numSpecTokens,
+    prompt_lookup: {
+      num_spec_steps: counters.promptLookup.numSpecSteps,
+      num_draft_tokens: counters.promptLookup.numDraftTokens,
+      num_accepted_draft_tokens: counters.promptLookup.numAcceptedDraftTokens,
+    },
   };
 }

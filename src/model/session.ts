@@ -10,7 +10,11 @@ export interface SessionSettings {
  * Threads do not spin while they wait: those of one session would take the cores from the other session, from the main
  * thread, and from whatever else the machine does.
  */
-export async function openSession(path: string, settings: SessionSettings): Promise<ort.InferenceSession> {
+export async function openSession(
+  path: string,
+  settings: SessionSettings,
+  more: ort.InferenceSession.SessionOptions = {},
+): Promise<ort.InferenceSession> {
   try {
     return await ort.InferenceSession.create(path, {
       executionProviders: ['cpu'],
@@ -19,6 +23,7 @@ export async function openSession(path: string, settings: SessionSettings): Prom
       executionMode: 'sequential',
       graphOptimizationLevel: 'all',
       extra: { session: { intra_op: { allow_spinning: '0' } } },
+      ...more,
     });
   } catch (err) {
     throw new ForetokenError(

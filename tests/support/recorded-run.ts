@@ -65,7 +65,7 @@ export class RecordedRun {
       type: 'tokens-decided',
       id: RUN_ID,
       tokens,
-      round: { numDraftTokens: 4, numAcceptedDraftTokens: tokens.length - 1, ...parts },
+      round: { numDraftTokens: 4, numAcceptedDraftTokens: tokens.length - 1, drafter: 'mtp', ...parts },
       decodeSeconds: 1,
       baselineSeconds: tokens.length,
       finish,

@@ -115,7 +115,7 @@ export class ScriptedRun {
       if (this.#numTokens === request.maxTokens) this.finishReason = 'length';
     }
     const text = this.#visible(tokens.map((token) => token.text).join(''));
-    const round = { numDraftTokens, numAcceptedDraftTokens, ...secondsPerRound };
+    const round = { numDraftTokens, numAcceptedDraftTokens, drafter: 'mtp' as const, ...secondsPerRound };
     return { event: { type: 'tokens-generated', text, tokens }, round };
   }
 

@@ -29,6 +29,13 @@ const speculativeDecodingSchema = Type.Object({
     description: 'Of the rounds that reached it.',
   }),
   num_spec_tokens: count,
+  prompt_lookup: Type.Object(
+    { num_spec_steps: count, num_draft_tokens: count, num_accepted_draft_tokens: count },
+    {
+      description:
+        'The part of the above that was not drafted by the model but looked up in prompt and output.',
+    },
+  ),
 });
 
 const speedupSchema = Type.Object(

@@ -1,7 +1,14 @@
 import { describe, expect, it } from 'vitest';
-import { AcceptanceEstimate } from '../../../src/decoding/acceptance-estimate.ts';
+import { AcceptanceEstimate, type VerifiedDrafts } from '../../../src/decoding/acceptance-estimate.ts';
 
 const HALVES = Array<number>(11).fill(0.5);
+
+const drafts = (margins: readonly number[], numAccepted: number): VerifiedDrafts => ({
+  numDraftTokens: margins.length,
+  matchLength: 0,
+  margins,
+  numAccepted,
+});
 
 describe('AcceptanceEstimate', () => {
   const positions = (estimate: AcceptanceEstimate, count: number): number[] =>
@@ -9,17 +16,17 @@ describe('AcceptanceEstimate', () => {
 
   it('learns of the positions that were reached, and of no others', () => {
     const estimate = new AcceptanceEstimate([0.5, 0.5, 0.5, 0.5], HALVES);
-    estimate.record([1, 1, 1], 1);
+    estimate.record(drafts([1, 1, 1], 1));
     expect(positions(estimate, 4)).toEqual([0.5 + 0.06 * 0.5, 0.5 - 0.06 * 0.5, 0.5, 0.5]);
     const all = new AcceptanceEstimate([0.5, 0.5, 0.5], HALVES);
-    all.record([1, 1], 2);
-    all.record([], 0);
+    all.record(drafts([1, 1], 2));
+    all.record(drafts([], 0));
     expect(positions(all, 3)).toEqual([0.53, 0.53, 0.5]);
   });
 
   it('learns of the margins of drafts that were reached', () => {
     const estimate = new AcceptanceEstimate([0.5, 0.5, 0.5], HALVES);
-    estimate.record([5, 0.05, Infinity], 1);
+    estimate.record(drafts([5, 0.05, Infinity], 1));
     expect(estimate.withMargin(4.5)).toBe(0.53);
     expect(estimate.withMargin(0)).toBe(0.47);
     expect(estimate.withMargin(100)).toBe(0.5);
@@ -35,17 +42,28 @@ describe('AcceptanceEstimate', () => {
 
   it('comes close to what is accepted', () => {
     const estimate = AcceptanceEstimate.prior(2);
-    for (let round = 0; round < 300; round += 1) estimate.record([1, 3], round % 2);
+    for (let round = 0; round < 300; round += 1) estimate.record(drafts([1, 3], round % 2));
     expect(estimate.atPosition(0)).toBeCloseTo(0.5, 1);
     expect(estimate.atPosition(1)).toBeCloseTo(0, 1);
     expect(estimate.withMargin(1)).toBeCloseTo(0.5, 1);
     expect(estimate.withMargin(3)).toBeCloseTo(0, 1);
   });
 
-  it('does not share what it learns with its copies', () => {
+  it('learns of looked-up drafts by the match before them, which grows with every accepted one', () => {
+    const estimate = new AcceptanceEstimate([0.5], HALVES, Array<number>(6).fill(0.5));
+    estimate.record({ numDraftTokens: 3, matchLength: 3, margins: [], numAccepted: 1 });
+    expect([3, 4, 5].map((length) => estimate.afterMatch(length))).toEqual([0.53, 0.47, 0.5]);
+    expect(estimate.atPosition(0)).toBe(0.5);
+  });
+
+  it('begins a sequence with what it learned, a little less sure of it', () => {
     const shared = AcceptanceEstimate.prior(2);
-    shared.copy().record([1, 1], 0);
-    expect(positions(shared, 2)).toEqual(positions(AcceptanceEstimate.prior(2), 2));
-    expect(shared.withMargin(1)).toBe(AcceptanceEstimate.prior(2).withMargin(1));
+    const prior = shared.atPosition(0);
+    for (let round = 0; round < 100; round += 1) shared.record(drafts([1, 1], 0));
+    const learned = shared.atPosition(0);
+    const own = shared.forSequence();
+    expect(own.atPosition(0)).toBeCloseTo(learned + 0.1 * (prior - learned), 10);
+    own.record(drafts([1, 1], 2));
+    expect(shared.atPosition(0)).toBe(learned);
   });
 });

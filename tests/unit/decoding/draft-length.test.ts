@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { AcceptanceEstimate } from '../../../src/decoding/acceptance-estimate.ts';
 import { DraftLength } from '../../../src/decoding/draft-length.ts';
-import type { DraftPlan } from '../../../src/decoding/draft-plan.ts';
+import { fixedDepth, type DraftPlan } from '../../../src/decoding/draft-plan.ts';
 import { StepCosts } from '../../../src/decoding/step-costs.ts';
 
 const MAX_DRAFTS = 8;
@@ -38,6 +38,8 @@ const depthOf = (draftLength: DraftLength, maxDrafts = MAX_DRAFTS): number => {
   return plan.numToVerify(drafted(plan));
 };
 
+const AT_16 = { contextLength: 16, matchLength: 0 };
+
 const cheap = linearCosts(0.05, 0.05);
 const dear = linearCosts(0.1, 5);
 
@@ -71,7 +73,9 @@ describe('DraftLength', () => {
             expect(numToVerify).toBeLessThanOrEqual(made.length);
             draftLength.record({
               contextLength: 16,
+              matchLength: 0,
               numDrafted: made.length,
+              numDraftTokens: numToVerify,
               margins: made.slice(0, numToVerify),
               numAccepted: numToVerify >> 1,
             });
@@ -97,17 +101,20 @@ describe('DraftLength', () => {
         const numAccepted = wrong === -1 ? margins.length : wrong;
         seconds += costs.verifySeconds(Math.max(2, margins.length + 1), 16) + costs.draftSeconds(made.length);
         token += numAccepted + 1;
-        draftLength?.record({ contextLength: 16, numDrafted: made.length, margins, numAccepted });
+        draftLength?.record({
+          ...AT_16,
+          numDrafted: made.length,
+          numDraftTokens: margins.length,
+          margins,
+          numAccepted,
+        });
       }
       return token / seconds;
     };
     const draftLength = new DraftLength(AcceptanceEstimate.prior(MAX_DRAFTS), costs);
     const adaptive = tokensPerSecond((length) => draftLength.plan(MAX_DRAFTS, length), draftLength);
     for (let depth = 0; depth <= MAX_DRAFTS; depth += 1) {
-      const fixed = tokensPerSecond(() => ({
-        wantsAnother: (margins) => margins.length < depth,
-        numToVerify: (margins) => margins.length,
-      }));
+      const fixed = tokensPerSecond(() => fixedDepth(depth));
       expect(adaptive).toBeGreaterThan(1.05 * fixed);
     }
   });
@@ -165,10 +172,30 @@ describe('DraftLength', () => {
     const draftLength = new DraftLength(AcceptanceEstimate.prior(MAX_DRAFTS), cheap);
     const margins = Array<number>(4).fill(SURE);
     expect(depthOf(draftLength, 4)).toBeGreaterThan(0);
-    const round = { contextLength: 16, numDrafted: 4, margins };
-    for (let count = 0; count < 200; count += 1) draftLength.record({ ...round, numAccepted: 0 });
+    const all = { ...AT_16, numDrafted: 4, numDraftTokens: 4, margins };
+    for (let count = 0; count < 200; count += 1) draftLength.record({ ...all, numAccepted: 0 });
     expect(depthOf(draftLength, 4)).toBe(0);
-    for (let count = 0; count < 200; count += 1) draftLength.record({ ...round, numAccepted: 4 });
+    for (let count = 0; count < 200; count += 1) draftLength.record({ ...all, numAccepted: 4 });
     expect(depthOf(draftLength, 4)).toBe(4);
+  });
+
+  it('verifies what was looked up where that promises more than drafting', () => {
+    const found = { tokenIds: [7, 8, 9, 7, 8, 9], matchLength: 12 };
+    const costly = withRates(0.9, linearCosts(0.1, 0.5));
+    expect(costly.plan(4, 16, found)).toMatchObject({ ready: [7, 8, 9, 7], matchLength: 12 });
+    expect(costly.plan(4, 16).ready).toEqual([]);
+    const free = withRates(0.99, linearCosts(0.1, 0));
+    expect(free.plan(4, 16, { ...found, matchLength: 3 }).ready).toEqual([]);
+    // What is looked up in vain is not looked up for long.
+    for (let count = 0; count < 60; count += 1)
+      costly.record({
+        contextLength: 16,
+        matchLength: 12,
+        numDraftTokens: 4,
+        numDrafted: 0,
+        margins: [],
+        numAccepted: 0,
+      });
+    expect(costly.plan(4, 16, found).ready).toEqual([]);
   });
 });

@@ -61,9 +61,11 @@ async function decode(
 
 /** Depths in turn; of every second round's drafts only the first half is verified. */
 function dropping(depths: readonly number[], round: number): DraftPlan {
-  const { wantsAnother } = fixedDepth(depths[round % depths.length]!);
   const share = round % 2 === 0 ? 1 : 0.5;
-  return { wantsAnother, numToVerify: (margins) => Math.ceil(margins.length * share) };
+  return {
+    ...fixedDepth(depths[round % depths.length]!),
+    numToVerify: (margins) => Math.ceil(margins.length * share),
+  };
 }
 
 /** Token by token from the definition, without any of the code under test but the sampler. */

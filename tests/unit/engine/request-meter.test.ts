@@ -6,6 +6,7 @@ import type { RoundStats } from '../../../src/metrics/engine-observer.ts';
 const round = (numDraftTokens: number, numAcceptedDraftTokens: number): RoundStats => ({
   numDraftTokens,
   numAcceptedDraftTokens,
+  drafter: 'mtp',
   draftSeconds: 0.25,
   verifySeconds: 0.5,
   sampleSeconds: 0.125,
@@ -16,7 +17,7 @@ describe('RequestMeter', () => {
     const meter = new RequestMeter(3);
     meter.started();
     meter.prefilled(0.75, 11, 7);
-    meter.addRound(round(3, 2), 1, 3);
+    meter.addRound({ ...round(3, 2), drafter: 'prompt_lookup' }, 1, 3);
     meter.addRound(round(0, 0), 2, 1.5);
     meter.addRound(round(2, 0), 4, 1.5);
     expect(meter.baselineSeconds).toBe(6);
@@ -44,6 +45,7 @@ describe('RequestMeter', () => {
       acceptanceHistogram: [1, 0, 1, 0],
       numReachedPerPosition: [2, 1, 1],
       numAcceptedPerPosition: [1, 1, 0],
+      promptLookup: { numSpecSteps: 1, numDraftTokens: 3, numAcceptedDraftTokens: 2 },
     });
   });
 

@@ -39,6 +39,7 @@ describe('answerReport', () => {
       acceptance_rate_per_position: [2 / 3, 1 / 3, 1 / 3],
       conditional_acceptance_rate_per_position: [2 / 3, 1, 1],
       num_spec_tokens: 3,
+      prompt_lookup: { num_spec_steps: 0, num_draft_tokens: 0, num_accepted_draft_tokens: 0 },
     });
   });
 

@@ -27,6 +27,19 @@ describe('SpecDecodeStats', () => {
       acceptanceHistogram: [2, 1, 1, 1, 0],
       numReachedPerPosition: [5, 3, 1, 0],
       numAcceptedPerPosition: [3, 2, 1, 0],
+      promptLookup: { numSpecSteps: 0, numDraftTokens: 0, numAcceptedDraftTokens: 0 },
+    });
+  });
+
+  it('marks apart what was looked up', () => {
+    const stats = statsOf(4, rounds);
+    stats.addRound(4, 3, 'prompt_lookup');
+    stats.addRound(2, 0, 'prompt_lookup');
+    expect(specDecodeReport(stats)).toMatchObject({
+      num_spec_steps: 7,
+      num_draft_tokens: 18,
+      num_accepted_draft_tokens: 9,
+      prompt_lookup: { num_spec_steps: 2, num_draft_tokens: 6, num_accepted_draft_tokens: 3 },
     });
   });
 
@@ -41,6 +54,7 @@ describe('SpecDecodeStats', () => {
       acceptance_rate_per_position: [0.6, 0.4, 0.2, 0],
       conditional_acceptance_rate_per_position: [0.6, 2 / 3, 1, 0],
       num_spec_tokens: 4,
+      prompt_lookup: { num_spec_steps: 0, num_draft_tokens: 0, num_accepted_draft_tokens: 0 },
     });
   });
 
@@ -59,6 +73,7 @@ describe('SpecDecodeStats', () => {
       acceptance_rate_per_position: [0, 0],
       conditional_acceptance_rate_per_position: [0, 0],
       num_spec_tokens: 2,
+      prompt_lookup: { num_spec_steps: 0, num_draft_tokens: 0, num_accepted_draft_tokens: 0 },
     });
   });
 
