@@ -30,7 +30,7 @@ for (let count = 0; count < NUM_PROMPTS; count += 1) {
   const completion = fetch(`${baseUrl}/v1/completions`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ prompt: PROMPT, max_tokens: 1 }),
+    body: JSON.stringify({ prompt: PROMPT, max_tokens: 1, cache_prompt: false }),
   }).finally(() => (isDone = true));
   const answers = (async () => {
     // oxlint-disable-next-line no-unmodified-loop-condition -- the completion ends it

@@ -4,6 +4,7 @@
  */
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
+import { prefixSentence, type PrefixRecord } from './bench/prefix-record.ts';
 import { acceptanceTable, benchTables, type KeptBenchRecord } from './bench/readme-tables.ts';
 import type { AcceptanceRecord } from './bench/records.ts';
 
@@ -49,6 +50,7 @@ const blocks = {
   bench: benchTables((await results('bench')) as KeptBenchRecord),
   acceptance: acceptanceTable((await results('acceptance')) as AcceptanceRecord),
   exact: await exactSentence(),
+  prefix: prefixSentence((await results('prefix')) as PrefixRecord),
 };
 const current = await readFile('README.md', 'utf8');
 const updated = Object.entries(blocks).reduce(

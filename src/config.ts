@@ -13,6 +13,9 @@ export interface Settings {
   readonly numThreads: number;
   readonly maxNumSeqs: number;
   readonly maxQueue: number;
+  /** 0: chosen by the engine. */
+  readonly kvCacheMib: number;
+  readonly prefixCache: 'on' | 'off';
   /** 0: the model's own default. */
   readonly numDraftTokens: number;
   readonly speculation: 'auto' | 'off';
@@ -35,6 +38,8 @@ interface Setting<Value> {
   readonly expected: string;
   /** Undefined: not as expected. */
   readonly parse: (text: string) => Value | undefined;
+  /** A flag without a value that stands for `off`. */
+  readonly offFlag?: string;
 }
 
 function text(): Pick<Setting<string>, 'expected' | 'parse'> {
@@ -111,6 +116,25 @@ const table: { readonly [Name in keyof Settings]: Setting<Settings[Name]> } = {
     description: 'Sequences that may wait; more are refused with 429',
     ...number(0, 65_536),
   },
+  kvCacheMib: {
+    flag: 'kv-cache-mib',
+    env: ['FORETOKEN_KV_CACHE_MIB'],
+    placeholder: 'N',
+    default: '0',
+    description:
+      'Memory of running and kept sequences, in MiB, 0 for --max-num-seqs whole contexts, at least 256',
+    ...number(0, 1_048_576),
+  },
+  prefixCache: {
+    flag: 'prefix-cache',
+    env: ['FORETOKEN_PREFIX_CACHE'],
+    placeholder: 'on|off',
+    default: 'on',
+    description:
+      'Whether prompts reuse what earlier ones that begin alike computed; --no-prefix-cache is off',
+    offFlag: 'no-prefix-cache',
+    ...oneOf(['on', 'off']),
+  },
   numDraftTokens: {
     flag: 'num-draft-tokens',
     env: ['FORETOKEN_NUM_DRAFT_TOKENS'],
@@ -168,12 +192,18 @@ export function defaultModelFolder(root: string = modelsFolder): string {
   throw new ForetokenError('invalid_setting', message, '--model');
 }
 
-function flagValues(args: readonly string[]): Partial<Record<string, string>> {
-  const options = Object.fromEntries(
-    Object.values(table).map(({ flag }) => [flag, { type: 'string' as const }]),
-  );
+function flagValues(args: readonly string[]): Partial<Record<string, string | boolean>> {
+  const settings: readonly Setting<unknown>[] = Object.values(table);
+  const options: Record<string, { type: 'string' | 'boolean' }> = {};
+  for (const { flag, offFlag } of settings) {
+    options[flag] = { type: 'string' };
+    if (offFlag !== undefined) options[offFlag] = { type: 'boolean' };
+  }
   try {
-    return parseArgs({ args: [...args], options, strict: true, allowPositionals: false }).values;
+    const { values } = parseArgs({ args: [...args], options, strict: true, allowPositionals: false });
+    for (const { flag, offFlag } of settings)
+      if (offFlag !== undefined && values[offFlag] === true) values[flag] = 'off';
+    return values;
   } catch (error) {
     const [sentence = ''] = String(error)
       .replace(/^TypeError(?: \[\w+\])?: /, '')
@@ -188,7 +218,7 @@ export function readSettings(args: readonly string[], env: NodeJS.ProcessEnv): S
   const read = <Value>(setting: Setting<Value>): Value | undefined => {
     const name = setting.env.find((candidate) => (env[candidate] ?? '') !== '');
     const given = flags[setting.flag] ?? (name === undefined ? setting.default : env[name]);
-    if (given === undefined) return undefined;
+    if (typeof given !== 'string') return undefined;
     const value = setting.parse(given);
     if (value !== undefined) return value;
     const source = flags[setting.flag] === undefined ? `${name} (--${setting.flag})` : `--${setting.flag}`;
@@ -203,6 +233,8 @@ export function readSettings(args: readonly string[], env: NodeJS.ProcessEnv): S
     numThreads: required(table.numThreads),
     maxNumSeqs: required(table.maxNumSeqs),
     maxQueue: required(table.maxQueue),
+    kvCacheMib: required(table.kvCacheMib),
+    prefixCache: required(table.prefixCache),
     numDraftTokens: required(table.numDraftTokens),
     speculation: required(table.speculation),
     maxBodyMib: required(table.maxBodyMib),

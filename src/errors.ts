@@ -3,6 +3,7 @@ export type ErrorCode =
   // the request
   | 'invalid_request'
   | 'context_length_exceeded'
+  | 'kv_cache_exceeded'
   | 'model_not_found'
   | 'route_not_found'
   | 'response_not_found'

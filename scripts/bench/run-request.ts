@@ -10,10 +10,12 @@ export interface Completed {
 }
 
 export interface RequestOptions {
-  readonly prompt: string;
+  readonly prompt: GenerationRequest['prompt'];
   readonly numTokens: number;
   readonly sampling: SamplingParams;
   readonly speculation: SpeculationSettings;
+  /** Absent: as the engine was opened. */
+  readonly cachePrompt?: boolean;
 }
 
 /** Exactly `numTokens` tokens: an end of text does not end it, so that every run is of the same length. */
@@ -26,6 +28,7 @@ export async function runRequest(engine: Engine, options: RequestOptions): Promi
     ignoreEos: true,
     echo: false,
     speculation: options.speculation,
+    ...(options.cachePrompt === undefined ? {} : { cachePrompt: options.cachePrompt }),
   };
   const tokenIds: number[] = [];
   let text = '';

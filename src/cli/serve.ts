@@ -33,6 +33,8 @@ function engineOptions(settings: Settings, observer: PrometheusMetrics, logger: 
     numThreads: settings.numThreads,
     maxNumSeqs: settings.maxNumSeqs,
     maxQueue: settings.maxQueue,
+    kvCacheMib: settings.kvCacheMib,
+    prefixCache: settings.prefixCache === 'on',
     ...(settings.numDraftTokens > 0 ? { numDraftTokens: settings.numDraftTokens } : {}),
     speculation: settings.speculation,
     observer,

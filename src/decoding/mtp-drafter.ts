@@ -51,6 +51,11 @@ export class MtpDrafter implements Drafter {
     return drafts;
   }
 
+  /** Puts into the cache what was only kept back. */
+  async flush(): Promise<void> {
+    if (this.pendingTokenIds.length > 0) await this.catchUp();
+  }
+
   private async catchUp(): ReturnType<MtpModule['forward']> {
     const tokenIds = this.pendingTokenIds;
     if (tokenIds.length === 0) throw new Error('expected a verified token to draft from, found none');

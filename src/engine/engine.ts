@@ -15,6 +15,8 @@ import type {
   ModelDescription,
 } from './generation.ts';
 import type { EngineLoad, EngineObserver } from '../metrics/engine-observer.ts';
+import { assertFits, maxSequencePositions, type KvMemory } from './kv-memory.ts';
+import type { KvUsage } from './kv-store.ts';
 import { GenerationRun } from './generation-run.ts';
 import { checkRequest, encodePrompt, resolveSpeculation } from './prompt.ts';
 import type { MainMessage, WorkerMessage, WorkerOptions } from './protocol.ts';
@@ -28,6 +30,10 @@ export interface EngineOptions {
   readonly maxNumSeqs: number;
   /** Requests that may wait; further ones are refused with `queue_full`. */
   readonly maxQueue: number;
+  /** KV memory of running and kept sequences, in MiB; absent or 0: room for `maxNumSeqs` whole contexts, at least 256. */
+  readonly kvCacheMib?: number;
+  /** Whether prompts may reuse the KV of earlier ones that begin alike. Absent: true. */
+  readonly prefixCache?: boolean;
   /** Most drafts a round by default; absent: the model's own. */
   readonly numDraftTokens?: number;
   /** For requests that say nothing of it. */
@@ -50,8 +56,8 @@ function startWorker(workerData: WorkerOptions): Worker {
 }
 
 const INEXACT =
-  'on this processor the kernels round otherwise at different widths: text may depend on speculation where two tokens ' +
-  'are nearly equally likely';
+  'on this processor the kernels round otherwise at different widths: text may depend on speculation, and on what of the ' +
+  'prompt is cached, where two tokens are nearly equally likely';
 
 class WorkerEngine implements Engine {
   readonly whenReady: Promise<void>;
@@ -62,6 +68,8 @@ class WorkerEngine implements Engine {
   private readonly runs = new Map<number, GenerationRun>();
   private description: ModelDescription | null = null;
   private fim: FimTokenIds | null = null;
+  private kvMemory: KvMemory | null = null;
+  private kvUsage: KvUsage = { runningBytes: 0, keptBytes: 0 };
   private nextId = 1;
   private resolveReady: () => void = () => {};
   private rejectReady: (error: ForetokenError) => void = () => {};
@@ -73,8 +81,8 @@ class WorkerEngine implements Engine {
       this.resolveReady = resolve;
       this.rejectReady = reject;
     });
-    const { modelFolder, numThreads, maxNumSeqs } = options;
-    this.worker = startWorker({ modelFolder, numThreads, maxNumSeqs });
+    const { modelFolder, numThreads, maxNumSeqs, kvCacheMib = 0 } = options;
+    this.worker = startWorker({ modelFolder, numThreads, maxNumSeqs, kvCacheMib });
     this.worker.on('message', (message: WorkerMessage) => this.receive(message));
     this.worker.on('error', (err) =>
       this.failAll('engine_failed', `the engine worker failed: ${err.message}`),
@@ -93,17 +101,27 @@ class WorkerEngine implements Engine {
   load(): EngineLoad {
     const runs = [...this.runs.values()];
     const numRunning = runs.filter((run) => run.isStarted).length;
-    const numCached = runs.reduce((sum, run) => sum + run.numCachedTokens, 0);
-    const numPositions = this.options.maxNumSeqs * (this.description?.maxModelLength ?? 1);
-    return { numRunning, numWaiting: runs.length - numRunning, kvCacheUsage: numCached / numPositions };
+    const budgetBytes = this.kvMemory?.budgetBytes ?? 1;
+    return {
+      numRunning,
+      numWaiting: runs.length - numRunning,
+      kvCacheUsage: this.kvUsage.runningBytes / budgetBytes,
+      prefixCacheUsage: this.kvUsage.keptBytes / budgetBytes,
+    };
   }
 
-  generate(request: GenerationRequest, signal?: AbortSignal): AsyncIterable<GenerationEvent> {
+  generate(asked: GenerationRequest, signal?: AbortSignal): AsyncIterable<GenerationEvent> {
     if (this.state === 'failed' || this.state === 'closed')
       throw new ForetokenError('engine_failed', 'the engine has stopped');
     const { model, options } = this;
-    checkRequest(request, model);
-    const prompt = encodePrompt(request, model, this.tokenizer, this.fim);
+    checkRequest(asked, model);
+    const kvMemory = this.kvMemory!;
+    const speculation = resolveSpeculation(asked, model, options);
+    const isDrafting = speculation.maxDraftTokens > 0;
+    const maxPositions = maxSequencePositions(kvMemory, isDrafting);
+    const prompt = encodePrompt(asked, model, this.tokenizer, this.fim, maxPositions);
+    assertFits(kvMemory, prompt, isDrafting);
+    const request = { ...asked, cachePrompt: options.prefixCache !== false && asked.cachePrompt !== false };
     const capacity = options.maxNumSeqs + options.maxQueue;
     if (this.runs.size >= capacity) {
       throw new ForetokenError(
@@ -113,7 +131,7 @@ class WorkerEngine implements Engine {
     }
     const id = this.nextId;
     this.nextId += 1;
-    const run = new GenerationRun(id, request, prompt, resolveSpeculation(request, model, options), {
+    const run = new GenerationRun(id, request, prompt, speculation, {
       tokenizer: this.tokenizer,
       observer: options.observer,
       send: (message) => this.send(message),
@@ -150,9 +168,10 @@ class WorkerEngine implements Engine {
       case 'model-loaded':
         this.description = message.model;
         this.fim = message.fim;
+        this.kvMemory = message.kvMemory;
         if (!message.isExact) logger.warn({ model: message.model.id }, INEXACT);
         logger.info(
-          { model: message.model, loadSeconds: message.loadSeconds },
+          { model: message.model, kvMemory: message.kvMemory, loadSeconds: message.loadSeconds },
           'model loaded, measuring step costs',
         );
         return;
@@ -160,6 +179,9 @@ class WorkerEngine implements Engine {
         this.state = 'ready';
         logger.info({ calibration: message.calibration }, 'engine ready');
         this.resolveReady();
+        return;
+      case 'kv-memory-used':
+        this.kvUsage = message.usage;
         return;
       case 'engine-failed':
         this.failAll(message.code, message.message, message.param);

@@ -1,4 +1,4 @@
-/** One generate job, turn by turn: prefill chunks, then rounds. Gives its caches back however it ends. */
+/** One generate job, turn by turn: prefill chunks, then rounds. Its KV is not its own: whoever lent it takes it back. */
 import { secondsSince, type DecodingState } from '../decoding/decoding-state.ts';
 import { DraftLength } from '../decoding/draft-length.ts';
 import { fixedDepth } from '../decoding/draft-plan.ts';
@@ -9,79 +9,95 @@ import { NOTHING_FOUND, PromptLookup } from '../decoding/prompt-lookup.ts';
 import { Sampler } from '../decoding/sampler.ts';
 import { decodeRound, type Round } from '../decoding/speculative.ts';
 import type { FinishReason } from '../metrics/engine-observer.ts';
-import type { DecidedToken, GenerateJob } from './protocol.ts';
+import { mayReuse, type DecidedToken, type GenerateJob } from './protocol.ts';
 import type { Turns } from './scheduler.ts';
+import type { SequenceKv } from './sequence-kv.ts';
 import type { WorkerContext } from './worker-context.ts';
 
 /** Real plain steps keep the baseline current: so many, and one before them to warm the caches. */
 const PLAIN_STEPS_PER_MEASUREMENT = 2;
 
-export async function* generateTurns(id: number, job: GenerateJob, context: WorkerContext): Turns {
+/** Begins behind what `kv` already holds of the prompt. */
+export async function* generateTurns(
+  id: number,
+  job: GenerateJob,
+  kv: SequenceKv,
+  context: WorkerContext,
+): Turns {
   const { model, post } = context;
-  const { target, mtp, mtpCaches } = model;
-  const numPositions = job.promptTokenIds.length + job.maxTokens;
-  const cache = model.targetCaches.take(numPositions);
-  const mtpCache = job.maxDraftTokens > 0 ? (mtpCaches?.take(numPositions) ?? null) : null;
-  try {
-    const state: DecodingState = {
-      target,
-      cache,
-      sampler: new Sampler(job.sampling, job.promptTokenIds, target.vocabSize),
-      drafter: mtp !== null && mtpCache !== null ? new MtpDrafter(mtp, mtpCache, target.hiddenSize) : null,
-      nextTokenId: -1,
-    };
-    const first = yield* prefillTurns(id, job, state, context);
-    let numGenerated = 1;
-    let finish = finishReason(job, model.manifest.eosTokenIds, first.token.tokenId, numGenerated);
-    post({ type: 'request-prefilled', id, ...first, finish });
-    const draftLength = new DraftLength(context.acceptance.forSequence(), context.costs);
-    const lookup = job.adaptive && job.maxDraftTokens > 0 ? new PromptLookup(target.vocabSize) : null;
-    lookup?.push([...job.promptTokenIds, state.nextTokenId]);
-    // Posting a message is part of what a round costs; it can only be charged to the next one.
-    let postSeconds = 0;
-    while (finish === null) {
-      yield;
-      const start = performance.now();
-      if (context.plainSteps.isDue()) await measurePlainSteps(state, context);
-      const maxDraftTokens = Math.min(job.maxDraftTokens, job.maxTokens - numGenerated - 1);
-      const found = lookup?.find(maxDraftTokens) ?? NOTHING_FOUND;
-      const plan = job.adaptive
-        ? draftLength.plan(maxDraftTokens, cache.length, found)
-        : fixedDepth(maxDraftTokens);
-      const round = await decodeRound(state, plan);
-      learn(round, draftLength, context);
-      lookup?.push(round.tokenIds);
-      const numUntilEos = endOfText(job, model.manifest.eosTokenIds, round.tokenIds);
-      const tokens = decidedTokens(job, round, numUntilEos, target.vocabSize);
-      numGenerated += tokens.length;
-      finish = finishReason(job, model.manifest.eosTokenIds, tokens.at(-1)!.tokenId, numGenerated);
-      let baselineSeconds = 0;
-      for (let index = 0; index < tokens.length; index += 1)
-        baselineSeconds += context.costs.plainSeconds(round.contextLength + index) + round.chooseSeconds;
-      const decodeSeconds = secondsSince(start) + postSeconds;
-      const postStart = performance.now();
-      post({
-        type: 'tokens-decided',
-        id,
-        tokens,
-        round: {
-          numDraftTokens: round.numDraftTokens,
-          numAcceptedDraftTokens: Math.min(round.numAccepted, tokens.length),
-          drafter: round.matchLength > 0 ? 'prompt_lookup' : 'mtp',
-          draftSeconds: round.draftSeconds,
-          verifySeconds: round.verifySeconds,
-          sampleSeconds: round.sampleSeconds,
-        },
-        decodeSeconds,
-        baselineSeconds,
-        finish,
-      });
-      postSeconds = secondsSince(postStart);
-    }
-  } finally {
-    model.targetCaches.giveBack(cache);
-    if (mtpCache !== null) mtpCaches?.giveBack(mtpCache);
+  const { target, mtp } = model;
+  const cache = kv.target;
+  const numCachedTokens = cache.length;
+  const drafter =
+    job.maxDraftTokens > 0 && mtp !== null && kv.mtp !== null
+      ? new MtpDrafter(mtp, kv.mtp, target.hiddenSize)
+      : null;
+  const state: DecodingState = {
+    target,
+    cache,
+    sampler: new Sampler(job.sampling, job.promptTokenIds, target.vocabSize),
+    drafter,
+    nextTokenId: -1,
+  };
+  const first = yield* prefillTurns(id, job, state, context);
+  kv.tokenIds.push(first.token.tokenId);
+  let numGenerated = 1;
+  let finish = finishReason(job, model.manifest.eosTokenIds, first.token.tokenId, numGenerated);
+  post({
+    type: 'request-prefilled',
+    id,
+    ...first,
+    numQueriedTokens: mayReuse(job) ? job.promptTokenIds.length : 0,
+    numCachedTokens,
+    finish,
+  });
+  const draftLength = new DraftLength(context.acceptance.forSequence(), context.costs);
+  const lookup = job.adaptive && job.maxDraftTokens > 0 ? new PromptLookup(target.vocabSize) : null;
+  lookup?.push(kv.tokenIds);
+  // Posting a message is part of what a round costs; it can only be charged to the next one.
+  let postSeconds = 0;
+  while (finish === null) {
+    yield;
+    const start = performance.now();
+    if (context.plainSteps.isDue()) await measurePlainSteps(state, context);
+    const maxDraftTokens = Math.min(job.maxDraftTokens, job.maxTokens - numGenerated - 1);
+    const found = lookup?.find(maxDraftTokens) ?? NOTHING_FOUND;
+    const plan = job.adaptive
+      ? draftLength.plan(maxDraftTokens, cache.length, found)
+      : fixedDepth(maxDraftTokens);
+    const round = await decodeRound(state, plan);
+    kv.tokenIds.push(...round.tokenIds);
+    learn(round, draftLength, context);
+    lookup?.push(round.tokenIds);
+    const numUntilEos = endOfText(job, model.manifest.eosTokenIds, round.tokenIds);
+    const tokens = decidedTokens(job, round, numUntilEos, target.vocabSize);
+    numGenerated += tokens.length;
+    finish = finishReason(job, model.manifest.eosTokenIds, tokens.at(-1)!.tokenId, numGenerated);
+    let baselineSeconds = 0;
+    for (let index = 0; index < tokens.length; index += 1)
+      baselineSeconds += context.costs.plainSeconds(round.contextLength + index) + round.chooseSeconds;
+    const decodeSeconds = secondsSince(start) + postSeconds;
+    const postStart = performance.now();
+    post({
+      type: 'tokens-decided',
+      id,
+      tokens,
+      round: {
+        numDraftTokens: round.numDraftTokens,
+        numAcceptedDraftTokens: Math.min(round.numAccepted, tokens.length),
+        drafter: round.matchLength > 0 ? 'prompt_lookup' : 'mtp',
+        draftSeconds: round.draftSeconds,
+        verifySeconds: round.verifySeconds,
+        sampleSeconds: round.sampleSeconds,
+      },
+      decodeSeconds,
+      baselineSeconds,
+      finish,
+    });
+    postSeconds = secondsSince(postStart);
   }
+  // Nobody waits for this: the next prompt that begins like this sequence finds the module's cache as long as the target's.
+  if (job.cachePrompt) await drafter?.flush();
 }
 
 /** A turn per prompt chunk, the last one left to the caller. */

@@ -71,11 +71,6 @@ export class GenerationRun {
     this.events = new EventQueue(() => this.abort());
   }
 
-  /** Tokens in the KV cache, at most. */
-  get numCachedTokens(): number {
-    return this.isStarted ? this.promptTokenIds.length + this.tokenIds.length : 0;
-  }
-
   start(): void {
     const { request, speculation, promptTokenIds } = this;
     this.dependencies.send({
@@ -91,6 +86,7 @@ export class GenerationRun {
         promptLogprobs: request.echo && request.logprobs !== undefined,
         maxDraftTokens: speculation.maxDraftTokens,
         adaptive: speculation.adaptive,
+        cachePrompt: request.cachePrompt ?? true,
       },
     });
   }
@@ -123,7 +119,7 @@ export class GenerationRun {
         for (const token of message.tokens) this.promptTokens.push(this.generatedToken(token));
         return;
       case 'request-prefilled':
-        this.meter.prefilled(message.prefillSeconds);
+        this.meter.prefilled(message.prefillSeconds, message.numQueriedTokens, message.numCachedTokens);
         if (this.request.echo) this.emitPrompt();
         this.emitTokens(this.decode([message.token], message.finish), message.finish);
         return;

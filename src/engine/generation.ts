@@ -21,7 +21,7 @@ export interface GenerationRequest {
   readonly prompt: string | readonly number[];
   /** Text after the gap to be filled; needs a model with fill-in-the-middle tokens. */
   readonly suffix?: string;
-  /** At least 1; prompt plus maxTokens must fit the context window. Absent: as many as fit. */
+  /** At least 1; prompt plus maxTokens must fit the context window and the KV cache. Absent: as many as fit. */
   readonly maxTokens?: number;
   readonly sampling: SamplingParams;
   /** Generation ends before the first of these; none is part of the text. */
@@ -31,6 +31,8 @@ export interface GenerationRequest {
   readonly logprobs?: number;
   /** Whether to report the prompt's tokens (with log probabilities, if asked for) before generating. */
   readonly echo: boolean;
+  /** Whether to reuse the KV of earlier prompts that begin alike, and to keep this one's. Absent: true. */
+  readonly cachePrompt?: boolean;
   /** Absent: the server's default. */
   readonly speculation?: SpeculationSettings;
 }
@@ -94,7 +96,8 @@ export interface Engine {
   load(): EngineLoad;
   /**
    * Validates against the model and admits the request, or throws ForetokenError (`context_length_exceeded`,
-   * `suffix_not_supported`, `invalid_request`, `queue_full`, `model_loading`, `engine_failed`) before any work.
+   * `kv_cache_exceeded`, `suffix_not_supported`, `invalid_request`, `queue_full`, `model_loading`, `engine_failed`)
+   * before any work.
    * The iteration ends early, without an error, once `signal` is aborted; returning early aborts as well.
    */
   generate(request: GenerationRequest, signal?: AbortSignal): AsyncIterable<GenerationEvent>;

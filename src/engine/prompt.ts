@@ -51,16 +51,18 @@ export interface EncodedPrompt {
 
 /**
  * The prompt's ids, with the suffix in prefix-suffix-middle order, and how many tokens may follow. An empty prompt is
- * the beginning of a text, as in OpenAI's API. Throws `context_length_exceeded` where the completion would not fit.
+ * the beginning of a text, as in OpenAI's API. `maxPositions`: tokens that a sequence without a limit of its own may
+ * come to. Throws `context_length_exceeded` where the completion would not fit.
  */
 export function encodePrompt(
   request: GenerationRequest,
   model: ModelDescription,
   tokenizer: TextTokenizer,
   fim: FimTokenIds | null,
+  maxPositions = model.maxModelLength,
 ): EncodedPrompt {
   const tokenIds = promptIds(request, tokenizer, fim);
-  const maxTokens = request.maxTokens ?? Math.max(1, model.maxModelLength - tokenIds.length);
+  const maxTokens = request.maxTokens ?? Math.max(1, maxPositions - tokenIds.length);
   const numTotal = tokenIds.length + maxTokens;
   if (numTotal > model.maxModelLength) {
     throw new ForetokenError(

@@ -4,6 +4,8 @@ import type { RankedToken } from '../decoding/logprobs.ts';
 import type { ErrorCode } from '../errors.ts';
 import type { FimTokenIds } from '../model/manifest.ts';
 import type { ModelDescription } from './generation.ts';
+import type { KvMemory } from './kv-memory.ts';
+import type { KvUsage } from './kv-store.ts';
 import type { FinishReason, RoundStats } from '../metrics/engine-observer.ts';
 
 export interface WorkerOptions {
@@ -12,6 +14,8 @@ export interface WorkerOptions {
   readonly numThreads: number;
   /** Sequences that take turns. */
   readonly maxNumSeqs: number;
+  /** KV memory, in MiB; 0 chooses. */
+  readonly kvCacheMib: number;
 }
 
 /** Generate a continuation. */
@@ -27,6 +31,13 @@ export interface GenerateJob {
   readonly promptLogprobs: boolean;
   readonly maxDraftTokens: number;
   readonly adaptive: boolean;
+  /** Whether to begin with KV that other sequences have, and to keep this one's for later ones. */
+  readonly cachePrompt: boolean;
+}
+
+/** Log probabilities of a prompt need all of its logits, and so all of it computed anew. */
+export function mayReuse(job: GenerateJob): boolean {
+  return job.cachePrompt && !job.promptLogprobs;
 }
 
 /** Decode the same tokens again without speculation: once as served, for the ids, once plainly, for the time. */
@@ -56,10 +67,13 @@ export type WorkerMessage =
       readonly type: 'model-loaded';
       readonly model: ModelDescription;
       readonly fim: FimTokenIds | null;
+      readonly kvMemory: KvMemory;
       readonly isExact: boolean;
       readonly loadSeconds: number;
     }
   | { readonly type: 'engine-ready'; readonly calibration: CalibrationSummary }
+  /** Sequences began or ended. */
+  | { readonly type: 'kv-memory-used'; readonly usage: KvUsage }
   /** The request left the queue. */
   | { readonly type: 'request-started'; readonly id: number }
   /** Log probabilities of prompt tokens; `firstIndex` is the prompt index of the first of them, at least 1. */
@@ -75,6 +89,10 @@ export type WorkerMessage =
       readonly id: number;
       readonly token: DecidedToken;
       readonly prefillSeconds: number;
+      /** Prompt tokens looked for in what other sequences hold: all or none. */
+      readonly numQueriedTokens: number;
+      /** Of these, how many were found and not computed. */
+      readonly numCachedTokens: number;
       readonly finish: FinishReason | null;
     }
   | {

@@ -10,35 +10,37 @@ import { Sampler } from '../decoding/sampler.ts';
 import { decodeRound } from '../decoding/speculative.ts';
 import type { ReplayJob } from './protocol.ts';
 import type { Turns } from './scheduler.ts';
+import type { SequenceKv } from './sequence-kv.ts';
 import type { WorkerContext } from './worker-context.ts';
 
-export async function* replayTurns(id: number, job: ReplayJob, context: WorkerContext): Turns {
-  const { target, targetCaches } = context.model;
-  const cache = targetCaches.take(job.promptTokenIds.length + job.numTokens);
-  try {
-    const newSampler = (): Sampler => new Sampler(job.sampling, job.promptTokenIds, target.vocabSize);
-    const state: DecodingState = { target, cache, sampler: newSampler(), drafter: null, nextTokenId: -1 };
-    const chunks = prefill(state, job.promptTokenIds);
-    while ((await chunks.next()).done !== true) yield;
-    const first = state.nextTokenId;
-    const tokenIds = [first];
-    while (tokenIds.length < job.numTokens) {
-      tokenIds.push(...(await decodeRound(state, noDrafts)).tokenIds);
-      yield;
-    }
-    cache.rewindTo(job.promptTokenIds.length);
-    const sampler = newSampler();
-    sampler.push(first);
-    let plainSeconds = 0;
-    let latest = first;
-    for (let count = 1; count < job.numTokens; count += 1) {
-      const step = await plainStep(target, cache, sampler, latest);
-      latest = step.tokenId;
-      plainSeconds += step.seconds;
-      yield;
-    }
-    context.post({ type: 'request-replayed', id, tokenIds, plainSeconds });
-  } finally {
-    targetCaches.giveBack(cache);
+export async function* replayTurns(
+  id: number,
+  job: ReplayJob,
+  kv: SequenceKv,
+  context: WorkerContext,
+): Turns {
+  const { target } = context.model;
+  const cache = kv.target;
+  const newSampler = (): Sampler => new Sampler(job.sampling, job.promptTokenIds, target.vocabSize);
+  const state: DecodingState = { target, cache, sampler: newSampler(), drafter: null, nextTokenId: -1 };
+  const chunks = prefill(state, job.promptTokenIds);
+  while ((await chunks.next()).done !== true) yield;
+  const first = state.nextTokenId;
+  const tokenIds = [first];
+  while (tokenIds.length < job.numTokens) {
+    tokenIds.push(...(await decodeRound(state, noDrafts)).tokenIds);
+    yield;
   }
+  cache.rewindTo(job.promptTokenIds.length);
+  const sampler = newSampler();
+  sampler.push(first);
+  let plainSeconds = 0;
+  let latest = first;
+  for (let count = 1; count < job.numTokens; count += 1) {
+    const step = await plainStep(target, cache, sampler, latest);
+    latest = step.tokenId;
+    plainSeconds += step.seconds;
+    yield;
+  }
+  context.post({ type: 'request-replayed', id, tokenIds, plainSeconds });
 }

@@ -10,6 +10,7 @@ export class RequestMeter {
   private readonly admittedAt = performance.now();
   private readonly seconds = { prefill: 0, firstToken: 0, decode: 0, draft: 0, verify: 0, sample: 0 };
   private queueSeconds: number | null = null;
+  private prompt = { numQueriedTokens: 0, numCachedTokens: 0 };
 
   constructor(maxDraftTokens: number) {
     this.stats = new SpecDecodeStats(maxDraftTokens);
@@ -20,7 +21,8 @@ export class RequestMeter {
     this.queueSeconds ??= this.elapsedSeconds();
   }
 
-  prefilled(prefillSeconds: number): void {
+  prefilled(prefillSeconds: number, numQueriedTokens: number, numCachedTokens: number): void {
+    this.prompt = { numQueriedTokens, numCachedTokens };
     this.seconds.prefill = prefillSeconds;
     this.seconds.firstToken = this.elapsedSeconds();
   }
@@ -38,7 +40,7 @@ export class RequestMeter {
     const { seconds } = this;
     return {
       numPromptTokens,
-      numCachedTokens: 0,
+      ...this.prompt,
       numCompletionTokens,
       speculation: this.stats.counters(),
       timings: {

@@ -1,15 +1,30 @@
 /**
  * Fair turns: requests wait in the order they came, at most `maxNumSeqs` run, and each running one takes a turn (a
- * prefill chunk or a round) before any takes a second. Knows nothing of what a turn does.
+ * prefill chunk or a round) before any takes a second. Knows nothing of what a turn does, or of what it needs.
  */
 
-/** Each `next` is one turn; `return` must give everything back. */
+/** Each `next` is one turn. */
 export type Turns = AsyncGenerator<void, void, void>;
+
+/** What a request gets when it may run. */
+export interface Admission {
+  readonly turns: Turns;
+  /** Gives everything back; called once, after the last turn. `hasFailed`: a turn threw. */
+  readonly release: (hasFailed: boolean) => void;
+}
+
+/** Null: there is no room yet. It is asked again; whoever came later waits too, so that nobody is overtaken for ever. */
+export type Admit = () => Admission | null;
 
 interface Entry {
   readonly id: number;
-  readonly begin: () => Turns;
+  readonly admit: Admit;
   isAborted: boolean;
+}
+
+interface Running {
+  readonly entry: Entry;
+  readonly admission: Admission;
 }
 
 export interface SchedulerEvents {
@@ -21,7 +36,7 @@ export class Scheduler {
   private readonly maxNumSeqs: number;
   private readonly events: SchedulerEvents;
   private waiting: Entry[] = [];
-  private running: { readonly entry: Entry; readonly turns: Turns }[] = [];
+  private running: Running[] = [];
   private isClosed = false;
   private wake: (() => void) | null = null;
 
@@ -30,8 +45,8 @@ export class Scheduler {
     this.events = events;
   }
 
-  add(id: number, begin: () => Turns): void {
-    this.waiting.push({ id, begin, isAborted: false });
+  add(id: number, admit: Admit): void {
+    this.waiting.push({ id, admit, isAborted: false });
     this.wake?.();
   }
 
@@ -58,30 +73,39 @@ export class Scheduler {
         if (this.isClosed) break;
       }
     }
-    for (const { turns } of this.running) await turns.return();
+    for (const { admission } of this.running) {
+      await admission.turns.return();
+      admission.release(false);
+    }
   }
 
   private admit(): void {
     while (this.running.length < this.maxNumSeqs && this.waiting.length > 0) {
-      const entry = this.waiting.shift()!;
-      this.running = [...this.running, { entry, turns: entry.begin() }];
+      const entry = this.waiting[0]!;
+      const admission = entry.admit();
+      if (admission === null && this.running.length > 0) return;
+      this.waiting.shift();
+      if (admission === null) {
+        this.events.failed(entry.id, new Error('expected room for a request that runs alone'));
+        continue;
+      }
+      this.running = [...this.running, { entry, admission }];
       this.events.started(entry.id);
     }
   }
 
   /** Whether there is another turn to take. */
-  private async takeTurn(sequence: { readonly entry: Entry; readonly turns: Turns }): Promise<boolean> {
-    const { entry, turns } = sequence;
+  private async takeTurn({ entry, admission }: Running): Promise<boolean> {
+    let hasFailed = false;
     try {
-      if (entry.isAborted) {
-        await turns.return();
-        return false;
-      }
-      return (await turns.next()).done !== true;
+      if (!entry.isAborted && (await admission.turns.next()).done !== true) return true;
+      await admission.turns.return();
     } catch (error) {
+      hasFailed = true;
       this.events.failed(entry.id, error);
-      return false;
     }
+    admission.release(hasFailed);
+    return false;
   }
 
   private async sleep(): Promise<void> {

@@ -8,13 +8,14 @@ import { AcceptanceEstimate } from '../decoding/acceptance-estimate.ts';
 import { StepCosts } from '../decoding/step-costs.ts';
 import { ForetokenError } from '../errors.ts';
 import type { ModelManifest } from '../model/manifest.ts';
+import { admit } from './admission.ts';
 import { calibrate } from './calibration.ts';
-import { generateTurns } from './generate-turns.ts';
 import type { ModelDescription } from './generation.ts';
+import { kvMemoryOf } from './kv-memory.ts';
+import { KvStore } from './kv-store.ts';
 import { loadModel, type LoadedModel } from './loaded-model.ts';
 import { PlainStepSchedule } from './plain-step-schedule.ts';
 import type { MainMessage, WorkerMessage, WorkerOptions } from './protocol.ts';
-import { replayTurns } from './replay-turns.ts';
 import { Scheduler } from './scheduler.ts';
 import type { WorkerContext } from './worker-context.ts';
 
@@ -43,7 +44,9 @@ async function start(
   const model = await loadModel(options.modelFolder, numThreads);
   const loadSeconds = (performance.now() - loadStart) / 1000;
   const { manifest, isExact } = model;
-  post({ type: 'model-loaded', model: describe(manifest), fim: manifest.fim, isExact, loadSeconds });
+  const kvMemory = kvMemoryOf(manifest, options.kvCacheMib, options.maxNumSeqs);
+  const { fim } = manifest;
+  post({ type: 'model-loaded', model: describe(manifest), fim, kvMemory, isExact, loadSeconds });
   const calibrationStart = performance.now();
   const measured = await calibrate(model);
   const plainMsByLength = Object.fromEntries(
@@ -53,6 +56,7 @@ async function start(
   post({ type: 'engine-ready', calibration: { seconds, plainMsByLength } });
   const context: WorkerContext = {
     model,
+    kv: new KvStore(kvMemory, model, (usage) => post({ type: 'kv-memory-used', usage })),
     costs: new StepCosts(measured),
     acceptance: AcceptanceEstimate.prior(model.manifest.maxSpecTokens),
     post,
@@ -77,9 +81,7 @@ async function main(): Promise<void> {
       if (message.type === 'engine-close') return scheduler.close();
       if (message.type === 'request-abort') return scheduler.abort(message.id);
       const { id, job } = message;
-      scheduler.add(id, () =>
-        job.kind === 'generate' ? generateTurns(id, job, context) : replayTurns(id, job, context),
-      );
+      scheduler.add(id, () => admit(id, job, context));
     });
     await scheduler.run();
     await model.target.close();

@@ -8,8 +8,10 @@ export type RequestOutcome = FinishReason | 'abort' | 'error';
 export interface EngineLoad {
   readonly numRunning: number;
   readonly numWaiting: number;
-  /** Share of the KV cache's positions in use, 0 to 1. */
+  /** Share of the KV memory that running requests have reserved, 0 to 1. */
   readonly kvCacheUsage: number;
+  /** Share of it that holds prefixes of requests that have ended; it makes way for running ones. */
+  readonly prefixCacheUsage: number;
 }
 
 /** One verify round of one sequence, as it happened. Seconds are wall time. */

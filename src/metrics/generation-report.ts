@@ -29,6 +29,9 @@ export interface Baseline {
 
 export interface GenerationReport {
   readonly numPromptTokens: number;
+  /** Prompt tokens looked up in the prefix cache; 0 where it was not asked. */
+  readonly numQueriedTokens: number;
+  /** Of these, how many were found there and not computed. */
   readonly numCachedTokens: number;
   readonly numCompletionTokens: number;
   readonly speculation: SpecDecodeCounters;
@@ -68,6 +71,7 @@ export interface MetricsReport {
 }
 
 export interface LlamaTimings {
+  cache_n: number;
   prompt_n: number;
   prompt_ms: number;
   predicted_n: number;
@@ -123,7 +127,8 @@ export function llamaTimings(report: GenerationReport): LlamaTimings {
   const { timings, speculation } = report;
   const { decodeSeconds } = timings;
   return {
-    prompt_n: report.numPromptTokens,
+    cache_n: report.numCachedTokens,
+    prompt_n: report.numPromptTokens - report.numCachedTokens,
     prompt_ms: timings.prefillSeconds * 1000,
     predicted_n: report.numCompletionTokens,
     predicted_ms: decodeSeconds * 1000,

@@ -62,6 +62,7 @@ function mergedReport(reports: readonly GenerationReport[]): GenerationReport {
   const timings = reports.map((report) => report.timings);
   return {
     numPromptTokens: sum(reports.map(({ numPromptTokens }) => numPromptTokens)),
+    numQueriedTokens: sum(reports.map(({ numQueriedTokens }) => numQueriedTokens)),
     numCachedTokens: sum(reports.map(({ numCachedTokens }) => numCachedTokens)),
     numCompletionTokens: sum(reports.map(({ numCompletionTokens }) => numCompletionTokens)),
     speculation: mergedSpeculation(reports.map(({ speculation }) => speculation)),

@@ -47,8 +47,13 @@ export class PrometheusMetrics implements EngineObserver {
     this.#gauge('vllm:num_requests_waiting', 'Requests in the queue', () => engine.load().numWaiting);
     this.#gauge(
       'vllm:kv_cache_usage_perc',
-      'Share of the KV cache in use, 0 to 1',
+      'Share of the KV memory that running requests have reserved, 0 to 1',
       () => engine.load().kvCacheUsage,
+    );
+    this.#gauge(
+      'foretoken_prefix_cache_usage_perc',
+      'Share of the KV memory that keeps prefixes of ended requests until it is needed, 0 to 1',
+      () => engine.load().prefixCacheUsage,
     );
   }
 

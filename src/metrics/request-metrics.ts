@@ -44,12 +44,12 @@ export class RequestMetrics {
       counter('vllm:generation_tokens_total', 'Generated tokens', (report) => report.numCompletionTokens),
       counter(
         'vllm:prefix_cache_queries_total',
-        'Prompt tokens looked up',
-        (report) => report.numPromptTokens,
+        'Prompt tokens looked up in the prefix cache',
+        (report) => report.numQueriedTokens,
       ),
       counter(
         'vllm:prefix_cache_hits_total',
-        'Prompt tokens found cached',
+        'Prompt tokens found in the prefix cache',
         (report) => report.numCachedTokens,
       ),
       counter(

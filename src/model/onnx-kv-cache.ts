@@ -7,12 +7,12 @@
  * part that is in use.
  */
 import * as ort from 'onnxruntime-node';
+import { kvCapacity, kvPositionBytes } from './kv-capacity.ts';
 import type { GraphConfig } from './manifest.ts';
 import type { KvCache, KvCachePool } from './target-model.ts';
 
 /** Positions by which the part in use grows. */
 const VIEW_STEP = 64;
-const MIN_CAPACITY = 128;
 
 export interface KvCacheShape {
   readonly numLayers: number;
@@ -63,6 +63,20 @@ export class OnnxKvCache implements KvCache {
     this.length = length;
   }
 
+  copyFrom(source: KvCache, numPositions: number): void {
+    const other = source as OnnxKvCache;
+    if (numPositions > other.length || numPositions > this.capacity) {
+      throw new Error(
+        `expected at most the ${other.length} positions of the source and a capacity of ${this.capacity}, got ${numPositions}`,
+      );
+    }
+    for (let layer = 0; layer < this.shape.numLayers; layer += 1) {
+      this.copyHeads(other.keyBuffers[layer]!, other.capacity, this.keyBuffers[layer]!, numPositions);
+      this.copyHeads(other.valueBuffers[layer]!, other.capacity, this.valueBuffers[layer]!, numPositions);
+    }
+    this.length = numPositions;
+  }
+
   /** Tensors over the positions held, and maybe some more. */
   tensors(): View {
     // With several heads a head's positions are `capacity` apart, and a shorter view would move them.
@@ -70,6 +84,20 @@ export class OnnxKvCache implements KvCache {
     const numPositions = Math.min(this.capacity, Math.ceil(this.length / VIEW_STEP) * VIEW_STEP);
     if (this.view.numPositions !== numPositions) this.view = this.viewOf(numPositions);
     return this.view;
+  }
+
+  /** A head begins where the one before has its capacity, so each is copied for itself. */
+  private copyHeads(
+    from: Float32Array, // [numKvHeads, fromCapacity, headSize]
+    fromCapacity: number,
+    to: Float32Array, // [numKvHeads, capacity, headSize]
+    numPositions: number,
+  ): void {
+    const { numKvHeads, headSize } = this.shape;
+    for (let head = 0; head < numKvHeads; head += 1) {
+      const start = head * fromCapacity * headSize;
+      to.set(from.subarray(start, start + numPositions * headSize), head * this.capacity * headSize);
+    }
   }
 
   private viewOf(numPositions: number): View {
@@ -84,8 +112,9 @@ export class OnnxKvCache implements KvCache {
 /** Caches that were given back are handed out again: their buffers are the bulk of a sequence's memory. */
 export class OnnxKvCachePool implements KvCachePool {
   private readonly shape: KvCacheShape;
+  private readonly positionBytes: number;
   private readonly maxCapacity: number;
-  private readonly free = new Map<number, KvCache[]>(); // by capacity
+  private readonly free: KvCache[] = []; // latest last
   private readonly taken = new Set<KvCache>();
 
   constructor(graph: GraphConfig, maxCapacity: number) {
@@ -94,6 +123,7 @@ export class OnnxKvCachePool implements KvCachePool {
       numKvHeads: graph.num_key_value_heads,
       headSize: graph.head_size,
     };
+    this.positionBytes = kvPositionBytes(graph);
     this.maxCapacity = maxCapacity;
   }
 
@@ -101,13 +131,16 @@ export class OnnxKvCachePool implements KvCachePool {
     return this.taken.size;
   }
 
+  get freeBytes(): number {
+    return this.positionBytes * this.free.reduce((sum, { capacity }) => sum + capacity, 0);
+  }
+
   take(numPositions: number): KvCache {
     if (numPositions > this.maxCapacity)
       throw new Error(`expected at most ${this.maxCapacity} positions, got ${numPositions}`);
-    let capacity = MIN_CAPACITY;
-    while (capacity < numPositions) capacity *= 2;
-    capacity = Math.min(capacity, this.maxCapacity);
-    const cache = this.free.get(capacity)?.pop() ?? new OnnxKvCache(this.shape, capacity);
+    const capacity = kvCapacity(numPositions, this.maxCapacity);
+    const index = this.free.findLastIndex((cache) => cache.capacity === capacity);
+    const [cache = new OnnxKvCache(this.shape, capacity)] = index === -1 ? [] : this.free.splice(index, 1);
     this.taken.add(cache);
     return cache;
   }
@@ -115,7 +148,10 @@ export class OnnxKvCachePool implements KvCachePool {
   giveBack(cache: KvCache): void {
     if (!this.taken.delete(cache)) throw new Error('a KV cache was given back that was not handed out');
     cache.rewindTo(0);
-    const sameCapacity = this.free.get(cache.capacity) ?? [];
-    this.free.set(cache.capacity, [...sameCapacity, cache]);
+    this.free.push(cache);
+  }
+
+  trimFree(numBytes: number): void {
+    while (this.freeBytes > numBytes) this.free.shift();
   }
 }

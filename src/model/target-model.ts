@@ -9,15 +9,21 @@ export interface KvCache {
   rewindTo(length: number): void;
   /** Claims `length` positions, to measure what a step costs there: what they hold does not matter then. */
   pretendLength(length: number): void;
+  /** Holds the first `numPositions` of `source`, a cache of the same model, in place of what it held. */
+  copyFrom(source: KvCache, numPositions: number): void;
 }
 
 /** Hands out the caches of one model; each must come back exactly once. */
 export interface KvCachePool {
   /** Caches handed out and not given back. */
   readonly numInUse: number;
+  /** Bytes of caches that were given back and wait to be handed out again. */
+  readonly freeBytes: number;
   /** An empty cache with room for at least `numPositions`. */
   take(numPositions: number): KvCache;
   giveBack(cache: KvCache): void;
+  /** Leaves to the garbage collector what is free beyond `numBytes`. */
+  trimFree(numBytes: number): void;
 }
 
 /** Views into buffers that the next forward of the same model overwrites. */

@@ -71,6 +71,7 @@ export function generationRequests(body: CompletionRequest, model: ModelDescript
       ignoreEos: body.ignore_eos ?? false,
       ...(typeof body.logprobs === 'number' ? { logprobs: body.logprobs } : {}),
       echo: body.echo ?? false,
+      cachePrompt: body.cache_prompt ?? true,
       ...(speculation === undefined ? {} : { speculation }),
     })),
   );

@@ -10,6 +10,7 @@ export interface ErrorBody {
 const statusByCode: Record<ErrorCode, number> = {
   invalid_request: 400,
   context_length_exceeded: 400,
+  kv_cache_exceeded: 400,
   chat_template_missing: 400,
   suffix_not_supported: 400,
   model_not_found: 404,

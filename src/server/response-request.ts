@@ -55,6 +55,7 @@ export function responseGenerationRequest(event: ResponseCreate, model: ModelDes
     stop: stopStrings(event.stop),
     ignoreEos: event.ignore_eos ?? false,
     echo: false,
+    cachePrompt: event.cache_prompt ?? true,
     ...(speculation === undefined ? {} : { speculation }),
   };
 }

@@ -4,7 +4,11 @@ import { parsePrometheusText } from '../support/prometheus-text.ts';
 import { ServerProcess } from '../support/server-process.ts';
 
 interface Report {
-  readonly usage: { readonly prompt_tokens: number; readonly completion_tokens: number };
+  readonly usage: {
+    readonly prompt_tokens: number;
+    readonly completion_tokens: number;
+    readonly prompt_tokens_details: { readonly cached_tokens: number };
+  };
   readonly metrics: {
     readonly speculative_decoding: Readonly<Record<string, number | readonly number[]>>;
     readonly speedup: { readonly decode_seconds: number; readonly baseline_seconds: number } | null;
@@ -80,6 +84,38 @@ describe('the server with the shipped model', () => {
     expectGrowth('foretoken_baseline_seconds_total', (report) => report.metrics.speedup!.baseline_seconds);
   });
 
+  test('says how much of a prompt it took over from earlier requests, and counts it', async () => {
+    const before = await counters();
+    const prompt =
+      'export class PrefixCache<Key, Value> {\n  private readonly entries = new Map<Key, Value>();\n';
+    const answers: (Report & { readonly choices: readonly { readonly text: string }[] })[] = [];
+    for (const cache_prompt of [true, true, false]) {
+      const response = await complete({
+        prompt,
+        max_tokens: 12,
+        temperature: 0,
+        ignore_eos: true,
+        cache_prompt,
+      });
+      answers.push((await response.json()) as (typeof answers)[number]);
+    }
+    const [first, second, third] = answers;
+    const numPromptTokens = first!.usage.prompt_tokens;
+    const numCached = answers.map(({ usage }) => usage.prompt_tokens_details.cached_tokens);
+    expect(numCached[0]).toBeLessThan(10);
+    expect(numCached.slice(1)).toEqual([numPromptTokens - 1, 0]);
+    expect(second!.timings).toMatchObject({ cache_n: numPromptTokens - 1, prompt_n: 1 });
+    expect([second!.choices[0]!.text, third!.choices[0]!.text]).toEqual(
+      Array(2).fill(first!.choices[0]!.text),
+    );
+    const after = await counters();
+    const growth = (name: string): number => after(name) - before(name);
+    expect(growth('vllm:prefix_cache_queries_total')).toBe(2 * numPromptTokens);
+    expect(growth('vllm:prefix_cache_hits_total')).toBe(numCached[0]! + numPromptTokens - 1);
+    expect(after('vllm:kv_cache_usage_perc')).toBe(0);
+    expect(after('foretoken_prefix_cache_usage_perc')).toBeGreaterThan(0);
+  });
+
   test('measures the speedup of a request that asks for it', async () => {
     const speculation = { num_draft_tokens: 3, measure_baseline: true };
     const response = await complete({
@@ -146,5 +182,55 @@ describe('the server with the shipped model', () => {
     const report = (await (await running).json()) as Report;
     expect(report.usage.completion_tokens).toBe(400);
     expect(await server.exitCode).toBe(0);
+  });
+});
+
+describe('a server with little KV memory and no prefix cache', () => {
+  let small: ServerProcess;
+  let smallUrl: string;
+
+  beforeAll(async () => {
+    const args = ['serve', '--port', '0', '--kv-cache-mib', '1', '--no-prefix-cache'];
+    small = new ServerProcess('src/main.ts', args);
+    smallUrl = await small.baseUrl();
+  });
+
+  afterAll(async () => {
+    small.child.kill('SIGKILL');
+    await small.exitCode;
+  });
+
+  const ask = async (body: object): Promise<{ status: number; body: unknown }> => {
+    const response = await fetch(`${smallUrl}/v1/completions`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    });
+    return { status: response.status, body: await response.json() };
+  };
+
+  test('refuses a request that can never fit, with what it needs and what there is', async () => {
+    expect(await ask({ prompt: 'let a = 1;', max_tokens: 200 })).toEqual({
+      status: 400,
+      body: {
+        error: {
+          message: expect.stringMatching(
+            /^This request needs 1\.63 MiB of KV cache .* the server has 1 MiB, enough for 128 tokens\.$/,
+          ),
+          type: 'invalid_request_error',
+          param: 'max_tokens',
+          code: 'kv_cache_exceeded',
+        },
+      },
+    });
+  });
+
+  test('computes every prompt anew', async () => {
+    for (let count = 0; count < 2; count += 1) {
+      expect(await ask({ prompt: 'let a = 1;', max_tokens: 2 })).toMatchObject({
+        status: 200,
+        body: { usage: { prompt_tokens_details: { cached_tokens: 0 } } },
+      });
+    }
   });
 });

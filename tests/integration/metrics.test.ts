@@ -16,6 +16,7 @@ beforeAll(async () => {
     { max_tokens: 40, speculation: 'off' },
     { max_tokens: 40, speculation: { num_draft_tokens: 2 } },
     { max_tokens: 1 },
+    { max_tokens: 2, cache_prompt: false },
   ];
   for (const [seed, body] of bodies.entries()) {
     const payload = { prompt: `prompt ${seed}`, seed, ...body };
@@ -70,6 +71,13 @@ describe('GET /metrics', () => {
     );
   });
 
+  test('counts the prompts that were looked up in the prefix cache', () => {
+    const lookedUp = answers.slice(0, -1);
+    const numTokens = lookedUp.reduce((sum, answer) => sum + answer.usage!.prompt_tokens, 0);
+    expect(total('vllm:prefix_cache_queries_total')).toBe(numTokens);
+    expect(total('vllm:prefix_cache_hits_total')).toBe(0);
+  });
+
   test('counts accepted drafts by position', () => {
     for (const position of [0, 1, 2]) {
       const expected = sumOf(({ metrics }) => {
@@ -104,6 +112,7 @@ describe('GET /metrics', () => {
     ['vllm:num_requests_running', 'gauge'],
     ['vllm:num_requests_waiting', 'gauge'],
     ['vllm:kv_cache_usage_perc', 'gauge'],
+    ['foretoken_prefix_cache_usage_perc', 'gauge'],
     ['vllm:prefix_cache_queries_total', 'counter'],
     ['vllm:prefix_cache_hits_total', 'counter'],
     ['vllm:time_to_first_token_seconds', 'histogram'],

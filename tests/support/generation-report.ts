@@ -15,6 +15,7 @@ export function generationReport(given: GivenReport = {}): GenerationReport {
   for (const [numDraftTokens, numAccepted] of rounds) stats.addRound(numDraftTokens, numAccepted);
   return {
     numPromptTokens: 10,
+    numQueriedTokens: 10,
     numCachedTokens: 0,
     numCompletionTokens: 10,
     speculation: stats.counters(),

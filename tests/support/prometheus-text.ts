@@ -27,9 +27,10 @@ function readLabels(text: string): Record<string, string> {
 }
 
 function readValue(text: string): number {
-  const special: Record<string, number> = { '+Inf': Infinity, '-Inf': -Infinity, NaN };
+  // prom-client writes 'Nan', which Prometheus reads as well.
+  const special: Record<string, number> = { '+Inf': Infinity, '-Inf': -Infinity, NaN, Nan: NaN };
   const value = special[text] ?? Number(text);
-  if (Number.isNaN(value) && text !== 'NaN') throw new Error(`not a value: ${text}`);
+  if (Number.isNaN(value) && !(text in special)) throw new Error(`not a value: ${text}`);
   return value;
 }
 

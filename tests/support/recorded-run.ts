@@ -46,7 +46,15 @@ export class RecordedRun {
   prefill(text: string, finish: FinishReason | null = null): void {
     this.run.receive({ type: 'request-started', id: RUN_ID });
     const [token] = decidedTokens(text);
-    this.run.receive({ type: 'request-prefilled', id: RUN_ID, token: token!, prefillSeconds: 0.5, finish });
+    this.run.receive({
+      type: 'request-prefilled',
+      id: RUN_ID,
+      token: token!,
+      prefillSeconds: 0.5,
+      numQueriedTokens: 3,
+      numCachedTokens: 2,
+      finish,
+    });
   }
 
   /** A round of four drafts, in a second; plain decoding takes one a token. */

@@ -52,6 +52,7 @@ export class ScriptedEngine implements Engine {
       numRunning: this.#numRunning,
       numWaiting: this.#waiting.length,
       kvCacheUsage: this.#numRunning / 16,
+      prefixCacheUsage: 0,
     };
   }
 

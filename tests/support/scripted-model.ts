@@ -3,6 +3,7 @@
  * caching, rewinding or positions changes the text. As with the real kernels, a forward of a single token rounds
  * otherwise than a wider one.
  */
+import { kvCapacity } from '../../src/model/kv-capacity.ts';
 import {
   PADDING_TOKEN_ID,
   type KvCache,
@@ -52,6 +53,12 @@ export class ScriptedCache implements KvCache {
     this.length = length;
   }
 
+  copyFrom(source: KvCache, numPositions: number): void {
+    if (numPositions > source.length || numPositions > this.capacity) throw new Error('copy of too much');
+    this.tokenIds.splice(0, Infinity, ...(source as ScriptedCache).tokenIds.slice(0, numPositions));
+    this.length = numPositions;
+  }
+
   /** Overwrites what lies beyond the length, as the real cache does. */
   append(tokenIds: readonly number[]): void {
     if (this.length + tokenIds.length > this.capacity) throw new Error('cache overflow');
@@ -64,20 +71,28 @@ export class ScriptedCache implements KvCache {
 
 export class ScriptedCachePool implements KvCachePool {
   readonly capacity: number;
-  numInUse = 0;
+  readonly freeBytes = 0;
+  readonly taken = new Set<KvCache>();
 
   constructor(capacity: number) {
     this.capacity = capacity;
   }
 
-  take(_numPositions: number): KvCache {
-    this.numInUse += 1;
-    return new ScriptedCache(this.capacity);
+  get numInUse(): number {
+    return this.taken.size;
   }
 
-  giveBack(): void {
-    this.numInUse -= 1;
+  take(numPositions: number): KvCache {
+    const cache = new ScriptedCache(kvCapacity(numPositions, this.capacity));
+    this.taken.add(cache);
+    return cache;
   }
+
+  giveBack(cache: KvCache): void {
+    if (!this.taken.delete(cache)) throw new Error('given back twice');
+  }
+
+  trimFree(): void {}
 }
 
 export class ScriptedTarget implements TargetModel {

@@ -137,6 +137,7 @@ export class ScriptedRun {
     const measured = this.#request.speculation?.measureBaseline === true;
     return {
       numPromptTokens: this.#script.promptIds.length,
+      numQueriedTokens: this.#request.cachePrompt === false ? 0 : this.#script.promptIds.length,
       numCachedTokens: 0,
       numCompletionTokens: this.#numTokens,
       speculation: this.#stats.counters(),

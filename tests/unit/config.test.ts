@@ -26,6 +26,8 @@ describe('readSettings', () => {
       numThreads: 0,
       maxNumSeqs: 4,
       maxQueue: 64,
+      kvCacheMib: 0,
+      prefixCache: 'on',
       numDraftTokens: 0,
       speculation: 'auto',
       maxBodyMib: 4,
@@ -52,6 +54,16 @@ describe('readSettings', () => {
     expect(readSettings([...model, '--port', '3'], { FORETOKEN_PORT: 'nonsense' }).port).toBe(3);
   });
 
+  test('turns the prefix cache off by a flag of its own too', () => {
+    const env = { FORETOKEN_PREFIX_CACHE: 'off' };
+    expect(readSettings(model, env).prefixCache).toBe('off');
+    expect(readSettings([...model, '--prefix-cache', 'on'], env).prefixCache).toBe('on');
+    expect(readSettings([...model, '--no-prefix-cache'], {}).prefixCache).toBe('off');
+    expect(refusal(() => readSettings([...model, '--no-prefix-cache=1'], {})).message).toContain(
+      'does not take an argument',
+    );
+  });
+
   test.each([
     [['--port', 'http'], {}, '--port: expected an integer from 0 to 65535, got "http"'],
     [['--port', '65536'], {}, 'got "65536"'],
@@ -59,6 +71,8 @@ describe('readSettings', () => {
     [['--max-num-seqs', '0'], {}, 'from 1 to 256'],
     [['--threads', '1.5'], {}, 'an integer'],
     [['--max-body-mib', '1e3'], {}, 'a number'],
+    [['--kv-cache-mib', 'all'], {}, 'an integer from 0'],
+    [['--prefix-cache', 'maybe'], {}, 'expected on | off, got "maybe"'],
     [['--speculation', 'on'], {}, 'expected auto | off, got "on"'],
     [[], { FORETOKEN_LOG_LEVEL: 'loud' }, 'FORETOKEN_LOG_LEVEL (--log-level): expected fatal | error'],
     [['--nonsense'], {}, "Unknown option '--nonsense'"],
@@ -74,7 +88,7 @@ describe('readSettings', () => {
 
 test('settingsHelp explains every flag with its variables and default', () => {
   const lines = settingsHelp().split('\n');
-  expect(lines).toHaveLength(11);
+  expect(lines).toHaveLength(13);
   expect(lines.every((line) => /^ {2}--[a-z-]+ \S+ +\S.* \[FORETOKEN_[A-Z_]+(, [A-Z]+)?\]$/.test(line))).toBe(
     true,
   );

@@ -77,6 +77,14 @@ export const generationFields = {
   ignore_eos: nullable(Type.Boolean({ default: false, description: 'Go on past the end-of-text token.' })),
   suffix: nullable(Type.String({ description: 'Text after the gap to be filled, for models that can.' })),
   user: nullable(Type.String({ description: 'Accepted for compatibility, and not used.' })),
+  cache_prompt: nullable(
+    Type.Boolean({
+      default: true,
+      description:
+        'Whether to take over what earlier requests computed of the same beginning of a prompt, and to keep this ' +
+        "one's. The text never depends on it.",
+    }),
+  ),
   speculation: speculationField,
   return_token_sources: nullable(
     Type.Boolean({ default: false, description: 'Says of each token whether it was an accepted draft.' }),

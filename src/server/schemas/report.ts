@@ -9,7 +9,12 @@ export const usageSchema = Type.Object({
   prompt_tokens: count,
   completion_tokens: count,
   total_tokens: count,
-  prompt_tokens_details: Type.Object({ cached_tokens: count }),
+  prompt_tokens_details: Type.Object({
+    cached_tokens: Type.Integer({
+      minimum: 0,
+      description: 'Prompt tokens taken over from earlier requests, not computed.',
+    }),
+  }),
 });
 
 const speculativeDecodingSchema = Type.Object({
@@ -64,7 +69,8 @@ export const metricsSchema = Type.Object({
 });
 
 export const llamaTimingsSchema = Type.Object({
-  prompt_n: count,
+  cache_n: Type.Integer({ minimum: 0, description: 'Prompt tokens taken over from earlier requests.' }),
+  prompt_n: Type.Integer({ minimum: 0, description: 'Prompt tokens computed.' }),
   prompt_ms: amount,
   predicted_n: count,
   predicted_ms: amount,

@@ -57,6 +57,18 @@ describe('MtpDrafter', () => {
     expect(cache.length).toBe(5);
   });
 
+  it('puts what it kept back into its cache when it is flushed, and drafts on from there', async () => {
+    const { drafter, cache } = newDrafter();
+    await drafter.flush();
+    expect(cache.length).toBe(0);
+    await observe(drafter, 1, 4);
+    await drafter.flush();
+    expect(cache.tokenIds).toEqual(text.slice(1, 4));
+    await observe(drafter, 4, 6);
+    const drafts = await drafter.draft(() => false, argmax);
+    expect(drafts).toEqual(continuation(6, 1));
+  });
+
   it('tells which draft it asks for', async () => {
     const { drafter } = newDrafter();
     await observe(drafter, 1, 2);

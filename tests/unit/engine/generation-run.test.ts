@@ -23,6 +23,7 @@ describe('GenerationRun', () => {
           promptLogprobs: false,
           maxDraftTokens: 3,
           adaptive: false,
+          cachePrompt: true,
         },
       },
     ]);
@@ -47,6 +48,8 @@ describe('GenerationRun', () => {
       reason: 'length',
       report: {
         numPromptTokens: 3,
+        numQueriedTokens: 3,
+        numCachedTokens: 2,
         numCompletionTokens: 9,
         speculation: {
           numSpecTokens: 4,
@@ -120,13 +123,11 @@ describe('GenerationRun', () => {
     expect(textOf(await other.events())).toBe('\ufffd');
   });
 
-  it('says how many positions it may have cached', () => {
-    const run = new RecordedRun({ prompt: [1, 2, 3] });
-    expect([run.run.isStarted, run.run.numCachedTokens]).toEqual([false, 0]);
+  it('has started once it left the queue', () => {
+    const run = new RecordedRun();
+    expect(run.run.isStarted).toBe(false);
     run.run.receive({ type: 'request-started', id: RUN_ID });
-    expect([run.run.isStarted, run.run.numCachedTokens]).toEqual([true, 3]);
-    run.decide('ab');
-    expect(run.run.numCachedTokens).toBe(5);
+    expect(run.run.isStarted).toBe(true);
   });
 
   describe('abort', () => {

@@ -16,7 +16,7 @@ describe('RequestMeter', () => {
   it('adds up rounds', () => {
     const meter = new RequestMeter(3);
     meter.started();
-    meter.prefilled(0.75);
+    meter.prefilled(0.75, 11, 7);
     meter.addRound({ ...round(3, 2), drafter: 'prompt_lookup' }, 1, 3);
     meter.addRound(round(0, 0), 2, 1.5);
     meter.addRound(round(2, 0), 4, 1.5);
@@ -25,7 +25,8 @@ describe('RequestMeter', () => {
     const report = meter.report(11, 6, baseline);
     expect(report).toMatchObject({
       numPromptTokens: 11,
-      numCachedTokens: 0,
+      numQueriedTokens: 11,
+      numCachedTokens: 7,
       numCompletionTokens: 6,
       baseline,
       timings: {
@@ -48,12 +49,20 @@ describe('RequestMeter', () => {
     });
   });
 
+  it('has looked nothing up where nothing was prefilled', () => {
+    expect(new RequestMeter(3).report(11, 0, null)).toMatchObject({
+      numPromptTokens: 11,
+      numQueriedTokens: 0,
+      numCachedTokens: 0,
+    });
+  });
+
   it('counts the time to the first token from admission, and in it the queue', async () => {
     const meter = new RequestMeter(0);
     await sleep(2);
     meter.started();
     await sleep(2);
-    meter.prefilled(0);
+    meter.prefilled(0, 1, 0);
     await sleep(2);
     const { timings } = meter.report(1, 1, null);
     expect(timings.queueSeconds).toBeGreaterThan(0);

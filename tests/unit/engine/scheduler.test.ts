@@ -1,6 +1,8 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { Scheduler, type Turns } from '../../../src/engine/scheduler.ts';
 
+async function* noTurns(): Turns {}
+
 const nextTick = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 describe('Scheduler', () => {
@@ -33,7 +35,6 @@ describe('Scheduler', () => {
           if (turn < numTurns) yield;
         }
       } finally {
-        log.push(`end ${id}`);
         open.delete(id);
       }
     }
@@ -42,7 +43,12 @@ describe('Scheduler', () => {
       while (open.size > 0);
       await nextTick();
     };
-    return { log, scheduler, add: (id, numTurns) => scheduler.add(id, () => turns(id, numTurns)), idle };
+    const add = (id: number, numTurns: number): void =>
+      scheduler.add(id, () => ({
+        turns: turns(id, numTurns),
+        release: (hasFailed) => log.push(hasFailed ? `lost ${id}` : `end ${id}`),
+      }));
+    return { log, scheduler, add, idle };
   }
 
   it('gives each a turn before any gets a second', async () => {
@@ -99,12 +105,56 @@ describe('Scheduler', () => {
   it('tells of one that fails and goes on with the others', async () => {
     const { log, scheduler, add, idle } = start(2);
     // oxlint-disable-next-line require-yield
-    scheduler.add(1, async function* () {
-      throw new Error('no room');
-    });
+    async function* failing(): Turns {
+      throw new Error('no luck');
+    }
+    scheduler.add(1, () => ({
+      turns: failing(),
+      release: (hasFailed) => log.push(`release 1: ${String(hasFailed)}`),
+    }));
     add(2, 2);
     await idle();
-    expect(log).toEqual(['start 1', 'start 2', 'fail 1: no room', '2.1', '2.2', 'end 2']);
+    expect(log).toEqual(['start 1', 'start 2', 'fail 1: no luck', 'release 1: true', '2.1', '2.2', 'end 2']);
+  });
+
+  it('releases one that is aborted between its admission and its first turn', async () => {
+    const { log, scheduler, add } = start(2);
+    add(1, 3);
+    scheduler.add(2, () => {
+      scheduler.abort(1);
+      return null;
+    });
+    await nextTick();
+    expect(log).toEqual(['start 1', 'end 1', 'fail 2: expected room for a request that runs alone']);
+  });
+
+  it('lets all wait behind one that has no room, in the order they came', async () => {
+    const { log, scheduler, add, idle } = start(3);
+    let numAsked = 0;
+    add(1, 3);
+    scheduler.add(2, () => {
+      numAsked += 1;
+      return log.includes('end 1') ? { turns: noTurns(), release: () => log.push('end 2') } : null;
+    });
+    add(3, 1);
+    await idle();
+    expect(numAsked).toBeGreaterThan(1);
+    expect(log.filter((entry) => !/^\d/.test(entry))).toEqual([
+      'start 1',
+      'end 1',
+      'start 2',
+      'start 3',
+      'end 2',
+      'end 3',
+    ]);
+  });
+
+  it('fails one that has no room when nothing runs, rather than wait for ever', async () => {
+    const { log, scheduler, add, idle } = start(1);
+    scheduler.add(1, () => null);
+    add(2, 1);
+    await idle();
+    expect(log).toEqual(['fail 1: expected room for a request that runs alone', 'start 2', '2.1', 'end 2']);
   });
 
   it('gives back what runs when it is closed, and begins nothing more', async () => {

@@ -79,6 +79,7 @@ it('llamaTimings are in milliseconds', () => {
   expect(
     llamaTimings(
       generationReport({
+        numCachedTokens: 4,
         rounds: [
           [3, 2],
           [1, 1],
@@ -86,7 +87,8 @@ it('llamaTimings are in milliseconds', () => {
       }),
     ),
   ).toEqual({
-    prompt_n: 10,
+    cache_n: 4,
+    prompt_n: 6,
     prompt_ms: 500,
     predicted_n: 10,
     predicted_ms: 2000,

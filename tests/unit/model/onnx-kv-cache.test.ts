@@ -73,6 +73,44 @@ describe('OnnxKvCache', () => {
   });
 });
 
+describe('copyFrom', () => {
+  const shape = { ...oneHead, numKvHeads: 3 };
+  const heads = (tensor: Tensor | undefined, capacity: number): number[][] =>
+    [0, 1, 2].map((head) => [...numbers(tensor).subarray(head * capacity * 4, (head * capacity + 2) * 4)]);
+
+  it('takes over the first positions of every layer and head, between caches of any capacity', () => {
+    for (const capacity of [8, 16, 32]) {
+      const source = new OnnxKvCache(shape, 16);
+      source.append(5);
+      for (const [index, tensor] of [...source.tensors().keys, ...source.tensors().values].entries())
+        numbers(tensor).forEach((_, at, data) => (data[at] = 1000 * index + at));
+      const cache = new OnnxKvCache(shape, capacity);
+      cache.copyFrom(source, 2);
+      expect(cache.length).toBe(2);
+      for (const side of ['keys', 'values'] as const)
+        for (const layer of [0, 1]) {
+          const copied = cache.tensors()[side][layer];
+          expect(heads(copied, capacity)).toEqual(heads(source.tensors()[side][layer], 16));
+          expect(
+            numbers(copied)
+              .slice(8, 4 * capacity)
+              .every((value) => value === 0),
+          ).toBe(true);
+        }
+    }
+  });
+
+  it('refuses what the source does not hold and what there is no room for', () => {
+    const source = new OnnxKvCache(shape, 16);
+    source.append(10);
+    const cache = new OnnxKvCache(shape, 8);
+    expect(() => cache.copyFrom(source, 9)).toThrow(
+      'the 10 positions of the source and a capacity of 8, got 9',
+    );
+    expect(() => new OnnxKvCache(shape, 16).copyFrom(source, 11)).toThrow('got 11');
+  });
+});
+
 describe('OnnxKvCachePool', () => {
   it.each([
     [1, 128],
@@ -103,6 +141,21 @@ describe('OnnxKvCachePool', () => {
     const again = caches.take(256);
     expect(again).toBe(first);
     expect(again.length).toBe(0);
+  });
+
+  it('keeps what was given back up to a limit, the latest first', () => {
+    const caches = pool(1000);
+    const bytesOf = (capacity: number): number => 2 * 2 * 4 * 4 * capacity;
+    const taken = [128, 256, 512].map((numPositions) => caches.take(numPositions));
+    expect(caches.freeBytes).toBe(0);
+    for (const cache of taken) caches.giveBack(cache);
+    expect(caches.freeBytes).toBe(bytesOf(128 + 256 + 512));
+    caches.trimFree(bytesOf(800));
+    expect(caches.freeBytes).toBe(bytesOf(256 + 512));
+    expect(caches.take(512)).toBe(taken[2]);
+    caches.trimFree(0);
+    expect(caches.freeBytes).toBe(0);
+    expect(caches.take(256)).not.toBe(taken[1]);
   });
 
   it('refuses a cache that is given back twice, or that is not its own', () => {

@@ -1,0 +1,33 @@
+/** Lets a job run once there is KV memory for it. */
+import { generateTurns } from './generate-turns.ts';
+import type { KvRequest } from './kv-store.ts';
+import { mayReuse, type Job } from './protocol.ts';
+import { replayTurns } from './replay-turns.ts';
+import type { Admission } from './scheduler.ts';
+import type { WorkerContext } from './worker-context.ts';
+
+/** Null while there is no room. */
+export function admit(id: number, job: Job, context: WorkerContext): Admission | null {
+  const kv = context.kv.reserve(kvRequest(job));
+  if (kv === null) return null;
+  const turns =
+    job.kind === 'generate' ? generateTurns(id, job, kv, context) : replayTurns(id, job, kv, context);
+  // After a failure a cache may claim what was never computed.
+  return { turns, release: (hasFailed) => context.kv.release(kv, !hasFailed) };
+}
+
+function kvRequest(job: Job): KvRequest {
+  const { promptTokenIds } = job;
+  if (job.kind === 'generate') {
+    return {
+      promptTokenIds,
+      numPositions: promptTokenIds.length + job.maxTokens,
+      isDrafting: job.maxDraftTokens > 0,
+      isReusing: mayReuse(job),
+      isShared: job.cachePrompt,
+    };
+  }
+  // A replay computes all anew, to compare; its plain steps write entries that are not bit-identical.
+  const numPositions = promptTokenIds.length + job.numTokens;
+  return { promptTokenIds, numPositions, isDrafting: false, isReusing: false, isShared: false };
+}
