@@ -5,6 +5,7 @@
 import * as ort from 'onnxruntime-node';
 import type { GraphConfig } from './manifest.ts';
 import type { OnnxKvCache } from './onnx-kv-cache.ts';
+import { releaseCopies } from './release-copies.ts';
 import type { ExpectedTensor } from './session.ts';
 
 const perLayer = (pattern: string, numLayers: number): string[] =>
@@ -58,7 +59,7 @@ export class OnnxGraph {
       fetches[this.presentKeys[layer]!] = key;
       fetches[this.presentValues[layer]!] = value;
     }
-    await this.session.run(feeds, fetches);
+    releaseCopies(await this.session.run(feeds, fetches), fetches);
   }
 
   async close(): Promise<void> {
