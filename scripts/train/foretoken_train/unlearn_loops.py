@@ -1,9 +1,9 @@
 """Trains the target out of its greedy loops: unlikelihood of what it repeats, beside cross-entropy on the corpus.
 
 A small model decoded greedily falls into loops, which no code has and which flatter acceptance. Every optimiser step
-lets the target continue prompts greedily and lowers the probability of tokens that end a span already written since
-the prompt (sequence-level unlikelihood, Welleck et al., arXiv 1908.04319), while ordinary rows hold its likelihood.
-Repeating what the prompt has is left alone, and so are spans shorter than those that code repeats of itself.
+takes continuations that the target wrote greedily and lowers the probability of tokens that end a span already
+written since the prompt (sequence-level unlikelihood, Welleck et al., arXiv 1908.04319), while ordinary rows go on
+teaching it. Repeating what the prompt has is left alone, and so is as much repetition as code has of itself.
 """
 
 import argparse
@@ -33,17 +33,20 @@ VALIDATION_TOKENS = 256
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_run_arguments(parser)
-    add_optimizer_arguments(parser, muon_lr=0.005, adamw_lr=5e-4, warm_up_steps=10)
+    add_optimizer_arguments(parser, muon_lr=0.01, adamw_lr=1.5e-3, warm_up_steps=20)
     parser.add_argument("--weights", type=Path, required=True, help="model.safetensors to start from")
     parser.add_argument("--span", type=int, default=8, help="tokens of a span that must not come twice")
-    parser.add_argument("--unlikelihood-weight", type=float, default=1.0)
+    parser.add_argument(
+        "--free-share", type=float, default=0.1, help="share of a continuation that may repeat itself unpunished"
+    )
+    parser.add_argument("--unlikelihood-weight", type=float, default=1.0, help="of the mean over a continuation")
     parser.add_argument("--prompt-length", type=int, default=64)
-    parser.add_argument("--new-tokens", type=int, default=160)
+    parser.add_argument("--new-tokens", type=int, default=224)
     parser.add_argument("--pool", type=int, default=96, help="prompts continued at a time")
-    parser.add_argument("--prompts", type=int, default=24, help="of them, in each optimiser step")
-    parser.add_argument("--batch-size", type=int, default=8, help="corpus rows of each optimiser step")
+    parser.add_argument("--prompts", type=int, default=3, help="of them, in each optimiser step")
+    parser.add_argument("--batch-size", type=int, default=12, help="corpus rows of each optimiser step")
     parser.add_argument("--sequence-length", type=int, default=512)
-    parser.add_argument("--validate-every", type=int, default=25, help="optimiser steps")
+    parser.add_argument("--validate-every", type=int, default=100, help="optimiser steps")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -117,9 +120,8 @@ class LoopUnlearning:
     def optimise(self, rows: Tensor, written: Tensor) -> dict[str, float]:
         """rows: corpus [batch, sequence_length + 1]; written: prompts and their continuations."""
         arguments, record = self.arguments, self.record
-        repeated = torch.from_numpy(
-            np.stack([repeats(row[arguments.prompt_length :], arguments.span) for row in written.cpu().numpy()])
-        ).to(self.device)
+        marks = [repeats(row[arguments.prompt_length :], arguments.span) for row in written.cpu().numpy()]
+        repeated = torch.from_numpy(np.stack([beyond(each, arguments.free_share) for each in marks])).to(self.device)
         set_learning_rates(self.optimizers, arguments, record.step, record.progress)
         with torch.autocast(self.device.type, torch.bfloat16):
             likelihood = self.corpus_loss(self.model, rows.to(self.device), self.end_of_text)
@@ -151,8 +153,13 @@ def corpus_loss(model: CodeModel, rows: Tensor, end_of_text: int) -> Tensor:
     return loss
 
 
+def beyond(marks: np.ndarray, free_share: float) -> np.ndarray:
+    """`marks` without the first of them that a share of `free_share` of all places has room for."""
+    return marks & (np.cumsum(marks) > free_share * len(marks))
+
+
 def unlikelihood_loss(model: CodeModel, ids: Tensor, repeated: Tensor) -> Tensor:
-    """Mean of -log(1 - p) over repeated tokens, 0 where there are none.
+    """Mean of -log(1 - p), p being the probability of a token that was repeated; 0 for the others.
 
     ids: [batch, length]; repeated: booleans of the last tokens of each row, [batch, at most length - 1].
     """
@@ -161,4 +168,4 @@ def unlikelihood_loss(model: CodeModel, ids: Tensor, repeated: Tensor) -> Tensor
     log_probs = model.head(states).float().log_softmax(-1)
     chosen = log_probs.gather(-1, ids[:, -count:, None])[..., 0]
     losses = -torch.log((1 - chosen.exp()).clamp_min(1e-5))
-    return (losses * repeated).sum() / repeated.sum().clamp_min(1)
+    return (losses * repeated).mean()

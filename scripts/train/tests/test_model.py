@@ -10,7 +10,7 @@ from foretoken_train.evaluate import mtp_agreement
 from foretoken_train.model import CodeModel, attend, document_numbers, stacked
 from foretoken_train.optimisers import learning_rate_share
 from foretoken_train.repetition import distinct, longest_repeat, repeats
-from foretoken_train.unlearn_loops import unlikelihood_loss
+from foretoken_train.unlearn_loops import beyond, unlikelihood_loss
 from foretoken_train.weights import load_weights
 
 
@@ -68,6 +68,12 @@ def test_repeats_are_spans_seen_before() -> None:
     assert repeats(ids, 2).nonzero()[0].tolist() == [5, 6, 8]
 
 
+def test_some_repetition_is_free() -> None:
+    marks = np.asarray([False, True, True, False, True, True, False, False, True, False])
+    assert beyond(marks, 0.2).nonzero()[0].tolist() == [4, 5, 8]
+    assert beyond(marks, 0).tolist() == marks.tolist()
+
+
 def test_attention_is_that_of_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("foretoken_train.model.QUERY_CHUNK", 5)
     query, key, value = torch.randn(2, 4, 13, 8), torch.randn(2, 2, 13, 8), torch.randn(2, 2, 13, 8)
@@ -93,4 +99,4 @@ def test_unlikelihood_counts_repeated_tokens_alone(model: CodeModel) -> None:
     repeated[1, 4] = True
     with torch.no_grad():
         chance = model.head(model.hidden_states(ids))[1, 11].softmax(-1)[ids[1, 12]]
-        assert torch.allclose(unlikelihood_loss(model, ids, repeated), -torch.log(1 - chance), atol=1e-4)
+        assert torch.allclose(unlikelihood_loss(model, ids, repeated), -torch.log(1 - chance) / repeated.numel(), atol=1e-5)
