@@ -123,6 +123,8 @@ export type WorkerMessage =
 
 export interface CalibrationSummary {
   readonly seconds: number;
+  /** Of a forward: as asked, or as many as were fastest. */
+  readonly numThreads: number;
   /** Milliseconds of a plain step by context length. */
   readonly plainMsByLength: Readonly<Record<number, number>>;
 }

@@ -2,7 +2,6 @@
  * The engine's thread: `session.run` blocks whoever calls it, so the model lives here and the main thread stays free.
  * Knows nothing of text or HTTP.
  */
-import { availableParallelism } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import { AcceptanceEstimate } from '../decoding/acceptance-estimate.ts';
 import { StepCosts } from '../decoding/step-costs.ts';
@@ -18,9 +17,6 @@ import { PlainStepSchedule } from './plain-step-schedule.ts';
 import type { MainMessage, WorkerMessage, WorkerOptions } from './protocol.ts';
 import { Scheduler } from './scheduler.ts';
 import type { WorkerContext } from './worker-context.ts';
-
-/** More threads than this only wait for each other on models of the size that runs on a CPU. */
-const MAX_AUTO_THREADS = 8;
 
 function describe(manifest: ModelManifest): ModelDescription {
   return {
@@ -40,8 +36,7 @@ async function start(
   post: (message: WorkerMessage) => void,
 ): Promise<{ readonly model: LoadedModel; readonly context: WorkerContext }> {
   const loadStart = performance.now();
-  const numThreads = options.numThreads || Math.min(availableParallelism(), MAX_AUTO_THREADS);
-  const model = await loadModel(options.modelFolder, numThreads);
+  const model = await loadModel(options.modelFolder, options.numThreads);
   const loadSeconds = (performance.now() - loadStart) / 1000;
   const { manifest, isExact } = model;
   const kvMemory = kvMemoryOf(manifest, options.kvCacheMib, options.maxNumSeqs);
@@ -53,7 +48,7 @@ async function start(
     measured.lengths.map((length, index) => [length, measured.plainSeconds[index]! * 1000]),
   );
   const seconds = (performance.now() - calibrationStart) / 1000;
-  post({ type: 'engine-ready', calibration: { seconds, plainMsByLength } });
+  post({ type: 'engine-ready', calibration: { seconds, plainMsByLength, numThreads: model.numThreads } });
   const context: WorkerContext = {
     model,
     kv: new KvStore(kvMemory, model, (usage) => post({ type: 'kv-memory-used', usage })),

@@ -92,6 +92,7 @@ export class ScriptedWorker {
       mtp: new TickingMtp((position) => position % 4 !== 0),
       mtpCaches: this.pools.mtp,
       isExact: true,
+      numThreads: 1,
     };
     const memory = { budgetBytes, maxPositions: CAPACITY, targetPositionBytes: 1, mtpPositionBytes: 1 };
     this.context = {
