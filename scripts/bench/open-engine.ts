@@ -17,7 +17,7 @@ export async function openEngine(
     maxQueue: 64,
     prefixCache,
     speculation: 'auto',
-    observer: { roundFinished: () => {}, requestFinished: () => {} },
+    observer: { roundFinished: () => {}, requestFinished: () => {}, workerRestarted: () => {} },
     logger: pino({ level: 'warn' }, pino.destination(2)),
   });
 }

@@ -53,7 +53,7 @@ export async function serve(args: readonly string[], loadEngine = startEngine): 
   let engine: Engine | null = null;
 
   const timeoutMs = settings.shutdownTimeoutSeconds * 1000;
-  closeWithGrace({ delay: timeoutMs + closeMs, logger }, async ({ signal, err }) => {
+  const closer = closeWithGrace({ delay: timeoutMs + closeMs, logger }, async ({ signal, err, manual }) => {
     if (err !== undefined) logger.fatal({ err }, 'unexpected error, closing');
     logger.info({ signal, timeoutSeconds: settings.shutdownTimeoutSeconds }, 'draining');
     gate.startDraining();
@@ -63,12 +63,17 @@ export async function serve(args: readonly string[], loadEngine = startEngine): 
     await app.close();
     metrics.close();
     logger.info('closed');
+    // Only the engine's end closes the server from within.
+    if (manual === true) process.exit(1);
   });
 
   // Listening comes first, so that probes are answered while the model loads.
   const url = await listen(app, settings);
   logger.info({ url, model: settings.model }, 'listening, loading the model');
-  engine = await loadEngine(engineOptions(settings, metrics, logger));
+  engine = await loadEngine({
+    ...engineOptions(settings, metrics, logger),
+    onGaveUp: () => closer.close(),
+  });
   metrics.watch(engine);
   gate.open(engine);
   logger.info({ url, model: engine.model.id, docs: `${url}/docs` }, 'ready');

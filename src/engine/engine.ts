@@ -2,7 +2,6 @@
  * The main thread's side of the engine: checks requests against the model, admits them to a bounded queue, and hands
  * the worker's messages to their runs. Knows nothing of HTTP.
  */
-import { Worker } from 'node:worker_threads';
 import type { Logger } from 'pino';
 import { ForetokenError } from '../errors.ts';
 import type { FimTokenIds } from '../model/manifest.ts';
@@ -19,7 +18,7 @@ import { assertFits, maxSequencePositions, type KvMemory } from './kv-memory.ts'
 import type { KvUsage } from './kv-store.ts';
 import { GenerationRun } from './generation-run.ts';
 import { checkRequest, encodePrompt, resolveSpeculation } from './prompt.ts';
-import type { MainMessage, WorkerMessage, WorkerOptions } from './protocol.ts';
+import { startWorkerThread, WorkerSupervisor, type LiveMessage, type StartWorker } from './worker-supervisor.ts';
 
 export interface EngineOptions {
   /** A model folder. */
@@ -40,6 +39,10 @@ export interface EngineOptions {
   readonly speculation: 'auto' | 'off';
   readonly observer: EngineObserver;
   readonly logger: Logger;
+  /** Called once if workers died again and again, and nothing will bring the engine back. */
+  readonly onGaveUp?: () => void;
+  /** Absent: threads. */
+  readonly startWorker?: StartWorker;
 }
 
 /** Resolves when the model is loaded and its steps are measured; throws ForetokenError `invalid_model`. */
@@ -49,27 +52,23 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   return engine;
 }
 
-/** A worker thread takes no TypeScript: where this file runs from source, the compiled worker of `dist` does. */
-function startWorker(workerData: WorkerOptions): Worker {
-  const file = import.meta.url.endsWith('.ts') ? '../../dist/engine/worker.js' : './worker.js';
-  return new Worker(new URL(file, import.meta.url), { workerData });
-}
-
 const INEXACT =
   'on this processor the kernels round otherwise at different widths: text may depend on speculation, and on what of the ' +
   'prompt is cached, where two tokens are nearly equally likely';
+
+const NOTHING_USED: KvUsage = { runningBytes: 0, keptBytes: 0 };
 
 class WorkerEngine implements Engine {
   readonly whenReady: Promise<void>;
   state: EngineState = 'loading';
   private readonly options: EngineOptions;
   private readonly tokenizer: TextTokenizer;
-  private readonly worker: Worker;
+  private readonly supervisor: WorkerSupervisor;
   private readonly runs = new Map<number, GenerationRun>();
   private description: ModelDescription | null = null;
   private fim: FimTokenIds | null = null;
   private kvMemory: KvMemory | null = null;
-  private kvUsage: KvUsage = { runningBytes: 0, keptBytes: 0 };
+  private kvUsage = NOTHING_USED;
   private nextId = 1;
   private resolveReady: () => void = () => {};
   private rejectReady: (error: ForetokenError) => void = () => {};
@@ -82,13 +81,16 @@ class WorkerEngine implements Engine {
       this.rejectReady = reject;
     });
     const { modelFolder, numThreads, maxNumSeqs, kvCacheMib = 0 } = options;
-    this.worker = startWorker({ modelFolder, numThreads, maxNumSeqs, kvCacheMib });
-    this.worker.on('message', (message: WorkerMessage) => this.receive(message));
-    this.worker.on('error', (err) =>
-      this.failAll('engine_failed', `the engine worker failed: ${err.message}`),
-    );
-    this.worker.on('exit', (code) =>
-      this.failAll('engine_failed', `the engine worker ended with exit code ${code}`),
+    const startWorker = options.startWorker ?? startWorkerThread;
+    this.supervisor = new WorkerSupervisor(
+      () => startWorker({ modelFolder, numThreads, maxNumSeqs, kvCacheMib }),
+      {
+        received: (message) => this.receive(message),
+        died: (reason, pauseMs) => this.workerDied(reason, pauseMs),
+        restarted: () => options.observer.workerRestarted(),
+        failedToStart: (reason) => this.rejectReady(reason),
+        gaveUp: (reason) => this.gaveUp(reason),
+      },
     );
   }
 
@@ -114,6 +116,7 @@ class WorkerEngine implements Engine {
     if (this.state === 'failed' || this.state === 'closed')
       throw new ForetokenError('engine_failed', 'the engine has stopped');
     const { model, options } = this;
+    if (this.state === 'loading') throw new ForetokenError('model_loading', 'the model is being loaded again');
     checkRequest(asked, model);
     const kvMemory = this.kvMemory!;
     const speculation = resolveSpeculation(asked, model, options);
@@ -134,8 +137,11 @@ class WorkerEngine implements Engine {
     const run = new GenerationRun(id, request, prompt, speculation, {
       tokenizer: this.tokenizer,
       observer: options.observer,
-      send: (message) => this.send(message),
-      done: () => this.runs.delete(id),
+      send: (message) => this.supervisor.send(message),
+      done: (outcome) => {
+        this.runs.delete(id);
+        if (outcome === 'stop' || outcome === 'length') this.supervisor.succeeded();
+      },
     });
     this.runs.set(id, run);
     run.start();
@@ -146,23 +152,12 @@ class WorkerEngine implements Engine {
 
   async close(): Promise<void> {
     if (this.state === 'closed') return;
-    const hasEnded = this.state === 'failed';
     this.state = 'closed';
-    for (const run of this.runs.values())
-      run.fail(new ForetokenError('engine_failed', 'the engine is closing'));
-    if (hasEnded) return;
-    const exited = new Promise<void>((resolve) => {
-      this.worker.once('exit', () => resolve());
-    });
-    this.send({ type: 'engine-close' });
-    await exited;
+    this.failRuns(new ForetokenError('engine_failed', 'the engine is closing'));
+    await this.supervisor.close();
   }
 
-  private send(message: MainMessage): void {
-    this.worker.postMessage(message);
-  }
-
-  private receive(message: WorkerMessage): void {
+  private receive(message: LiveMessage): void {
     const { logger } = this.options;
     switch (message.type) {
       case 'model-loaded':
@@ -179,24 +174,34 @@ class WorkerEngine implements Engine {
         this.state = 'ready';
         logger.info({ calibration: message.calibration }, 'engine ready');
         this.resolveReady();
+        // Those that a dead worker left behind, in the order in which they came.
+        for (const run of this.runs.values()) run.start();
         return;
       case 'kv-memory-used':
         this.kvUsage = message.usage;
-        return;
-      case 'engine-failed':
-        this.failAll(message.code, message.message, message.param);
         return;
       default:
         this.runs.get(message.id)?.receive(message);
     }
   }
 
-  private failAll(code: ForetokenError['code'], reason: string, param: string | null = null): void {
-    if (this.state === 'closed' || this.state === 'failed') return;
+  private workerDied(reason: ForetokenError, pauseMs: number): void {
+    this.state = 'loading';
+    this.kvUsage = NOTHING_USED;
+    this.options.logger.error({ err: reason, pauseMs }, 'engine worker died, starting another');
+    const error = new ForetokenError('engine_failed', 'the engine failed while it worked on this request');
+    for (const run of this.runs.values()) run.workerDied(error);
+  }
+
+  private gaveUp(reason: ForetokenError): void {
     this.state = 'failed';
-    const error = new ForetokenError(code, reason, param);
-    this.options.logger.error({ err: error }, 'engine failed');
+    this.kvUsage = NOTHING_USED;
+    this.options.logger.fatal({ err: reason }, 'engine workers died again and again, giving up');
+    this.failRuns(new ForetokenError('engine_failed', 'the engine has failed'));
+    this.options.onGaveUp?.();
+  }
+
+  private failRuns(error: ForetokenError): void {
     for (const run of this.runs.values()) run.fail(error);
-    this.rejectReady(error);
   }
 }

@@ -1,39 +1,27 @@
 /**
- * One request on the main thread: turns the worker's messages into events and adds up the report. Knows nothing of
- * threads or of other requests.
+ * One request on the main thread: turns the worker's messages into events, adds up the report, and outlives the worker
+ * where that can be done unseen. Knows nothing of threads or of other requests.
  */
 import { ForetokenError } from '../errors.ts';
 import type { Baseline, GenerationReport } from '../metrics/generation-report.ts';
 import type { TextTokenizer } from '../tokenizer/tokenizer.ts';
+import { Attempt, type DecodedTokens } from './attempt.ts';
 import { EventQueue } from './event-queue.ts';
-import type {
-  GeneratedToken,
-  GenerationEvent,
-  GenerationRequest,
-  SpeculationSettings,
-} from './generation.ts';
+import type { GenerationEvent, GenerationRequest, SpeculationSettings } from './generation.ts';
 import type { EngineObserver, FinishReason, RequestOutcome } from '../metrics/engine-observer.ts';
-import { OutputText } from './output.ts';
 import type { EncodedPrompt } from './prompt.ts';
-import type { DecidedToken, MainMessage, WorkerMessage } from './protocol.ts';
+import type { MainMessage, WorkerMessage } from './protocol.ts';
 import { RequestMeter } from './request-meter.ts';
 
 /** A worker message that concerns one request. */
 export type RequestMessage = Extract<WorkerMessage, { readonly id: number }>;
-
-interface DecodedTokens {
-  readonly text: string;
-  readonly tokens: readonly GeneratedToken[];
-  /** Whether a stop string was completed. */
-  readonly isStopped: boolean;
-}
 
 export interface RunDependencies {
   readonly tokenizer: TextTokenizer;
   readonly observer: EngineObserver;
   readonly send: (message: MainMessage) => void;
   /** Called once, when nothing more is to be expected. */
-  readonly done: () => void;
+  readonly done: (outcome: RequestOutcome) => void;
 }
 
 export class GenerationRun {
@@ -41,15 +29,15 @@ export class GenerationRun {
   readonly events: EventQueue<GenerationEvent>;
   readonly promptTokenIds: readonly number[];
   private readonly maxTokens: number;
-  isStarted = false;
   isDone = false;
   private readonly request: GenerationRequest;
   private readonly speculation: SpeculationSettings;
   private readonly dependencies: RunDependencies;
-  private readonly output: OutputText;
-  private readonly meter: RequestMeter;
-  private readonly tokenIds: number[] = [];
-  private readonly promptTokens: GeneratedToken[] = [];
+  private readonly admittedAt = performance.now();
+  private attempt: Attempt;
+  private isRetried = false;
+  /** Whether the reader has been given anything. */
+  private hasBegun = false;
   /** Set once the text is complete and only the baseline is still being measured. */
   private finished: FinishReason | null = null;
 
@@ -66,11 +54,15 @@ export class GenerationRun {
     this.maxTokens = prompt.maxTokens;
     this.speculation = speculation;
     this.dependencies = dependencies;
-    this.output = new OutputText(dependencies.tokenizer, request.stop);
-    this.meter = new RequestMeter(speculation.maxDraftTokens);
+    this.attempt = this.newAttempt();
     this.events = new EventQueue(() => this.abort());
   }
 
+  get isStarted(): boolean {
+    return this.attempt.isStarted;
+  }
+
+  /** Gives the worker the job: once, and once more to the worker that comes after a dead one. */
   start(): void {
     const { request, speculation, promptTokenIds } = this;
     this.dependencies.send({
@@ -105,32 +97,47 @@ export class GenerationRun {
     this.events.fail(error);
   }
 
+  /**
+   * The worker has died. Who was in its queue waits for the next one, and who has given its reader nothing begins anew
+   * there, once: the request itself may be what kills workers. The same seed gives the same text.
+   */
+  workerDied(error: ForetokenError): void {
+    if (this.isDone) return;
+    // The text is complete; that its baseline is not measured is no reason to lose it.
+    if (this.finished !== null) this.finish(this.calibrated());
+    else if (this.hasBegun || (this.isStarted && this.isRetried)) this.fail(error);
+    else if (this.isStarted) {
+      this.isRetried = true;
+      this.attempt = this.newAttempt();
+    }
+  }
+
   receive(message: RequestMessage): void {
     if (this.isDone) return;
     // A round that was under way when a stop string was found still reports.
     if (this.finished !== null && message.type === 'tokens-decided') return;
+    const { attempt } = this;
     switch (message.type) {
       case 'request-started':
-        this.meter.started();
-        this.isStarted = true;
+        attempt.meter.started();
+        attempt.isStarted = true;
         return;
       case 'prompt-scored':
-        if (message.firstIndex === 1) this.promptTokens.push({ ...this.promptToken(0), logprob: null });
-        for (const token of message.tokens) this.promptTokens.push(this.generatedToken(token));
+        attempt.promptScored(message.firstIndex, message.tokens);
         return;
       case 'request-prefilled':
-        this.meter.prefilled(message.prefillSeconds, message.numQueriedTokens, message.numCachedTokens);
-        if (this.request.echo) this.emitPrompt();
-        this.emitTokens(this.decode([message.token], message.finish), message.finish);
+        attempt.meter.prefilled(message.prefillSeconds, message.numQueriedTokens, message.numCachedTokens);
+        if (this.request.echo) this.emit(attempt.promptEvaluated(this.request.prompt));
+        this.emitTokens(attempt.decode([message.token], message.finish), message.finish);
         return;
       case 'tokens-decided': {
-        const decoded = this.decode(message.tokens, message.finish);
+        const decoded = attempt.decode(message.tokens, message.finish);
         // What lies behind a stop string counts nowhere: plain decoding would not have come to it.
         const numKept = decoded.tokens.length;
         const numAcceptedDraftTokens = Math.min(message.round.numAcceptedDraftTokens, numKept);
         const round = { ...message.round, numAcceptedDraftTokens };
         const baselineSeconds = message.baselineSeconds * (numKept / message.tokens.length);
-        this.meter.addRound(round, message.decodeSeconds, baselineSeconds);
+        attempt.meter.addRound(round, message.decodeSeconds, baselineSeconds);
         this.dependencies.observer.roundFinished(round);
         this.emitTokens(decoded, message.finish);
         return;
@@ -139,8 +146,8 @@ export class GenerationRun {
         this.finish({
           method: 'measured',
           seconds: message.plainSeconds,
-          calibratedSeconds: this.meter.baselineSeconds,
-          identical: message.tokenIds.every((tokenId, index) => tokenId === this.tokenIds[index]),
+          calibratedSeconds: attempt.meter.baselineSeconds,
+          identical: message.tokenIds.every((tokenId, index) => tokenId === attempt.tokenIds[index]),
         });
         return;
       case 'request-failed':
@@ -148,39 +155,22 @@ export class GenerationRun {
     }
   }
 
-  private emitPrompt(): void {
-    const { prompt } = this.request;
-    const text = typeof prompt === 'string' ? prompt : this.dependencies.tokenizer.decode(prompt);
-    const tokens =
-      this.promptTokens.length > 0
-        ? this.promptTokens
-        : this.promptTokenIds.map((_, index) => this.promptToken(index));
-    this.events.push({ type: 'prompt-evaluated', text, tokens });
+  private newAttempt(): Attempt {
+    const meter = new RequestMeter(this.speculation.maxDraftTokens, this.admittedAt);
+    return new Attempt(this.dependencies.tokenizer, this.promptTokenIds, this.request.stop, meter);
   }
 
-  /** Tokens behind a completed stop string are dropped: they are no part of the answer. */
-  private decode(decided: readonly DecidedToken[], workerFinish: FinishReason | null): DecodedTokens {
-    const tokens: GeneratedToken[] = [];
-    let text = '';
-    let isStopped = false;
-    for (const token of decided) {
-      const step = this.output.push(token.tokenId);
-      this.tokenIds.push(token.tokenId);
-      tokens.push(this.generatedToken(token));
-      text += step.text;
-      isStopped = step.isStopped;
-      if (isStopped) break;
+  private emit(event: GenerationEvent): void {
+    if (this.request.isWhole === true) {
+      this.attempt.heldEvents.push(event);
+      return;
     }
-    if (workerFinish !== null && !isStopped) {
-      const rest = this.output.flush();
-      text += rest.text;
-      isStopped = rest.isStopped;
-    }
-    return { text, tokens, isStopped };
+    this.hasBegun = true;
+    this.events.push(event);
   }
 
   private emitTokens({ text, tokens, isStopped }: DecodedTokens, workerFinish: FinishReason | null): void {
-    this.events.push({ type: 'tokens-generated', text, tokens });
+    this.emit({ type: 'tokens-generated', text, tokens });
     if (isStopped && workerFinish === null) this.dependencies.send({ type: 'request-abort', id: this.id });
     const finish = isStopped ? 'stop' : workerFinish;
     if (finish !== null) this.complete(finish);
@@ -189,10 +179,9 @@ export class GenerationRun {
   /** The text is complete. */
   private complete(reason: FinishReason): void {
     this.finished = reason;
-    if (!this.speculation.measureBaseline || this.tokenIds.length < 2) {
-      this.finish(
-        this.tokenIds.length < 2 ? null : { method: 'calibrated', seconds: this.meter.baselineSeconds },
-      );
+    const numTokens = this.attempt.tokenIds.length;
+    if (!this.speculation.measureBaseline || numTokens < 2) {
+      this.finish(this.calibrated());
       return;
     }
     this.dependencies.send({
@@ -201,16 +190,23 @@ export class GenerationRun {
       job: {
         kind: 'replay',
         promptTokenIds: this.promptTokenIds,
-        numTokens: this.tokenIds.length,
+        numTokens,
         sampling: this.request.sampling,
       },
     });
+  }
+
+  /** Null where nothing was decoded after the first token. */
+  private calibrated(): Baseline | null {
+    const { tokenIds, meter } = this.attempt;
+    return tokenIds.length < 2 ? null : { method: 'calibrated', seconds: meter.baselineSeconds };
   }
 
   private finish(baseline: Baseline | null): void {
     const reason = this.finished!;
     const report = this.report(baseline);
     this.conclude(reason, report);
+    for (const event of this.attempt.heldEvents) this.events.push(event);
     this.events.push({ type: 'generation-finished', reason, report });
     this.events.end();
   }
@@ -218,28 +214,11 @@ export class GenerationRun {
   private conclude(outcome: RequestOutcome, report: GenerationReport): void {
     this.isDone = true;
     this.dependencies.observer.requestFinished(outcome, report);
-    this.dependencies.done();
+    this.dependencies.done(outcome);
   }
 
   private report(baseline: Baseline | null): GenerationReport {
-    return this.meter.report(this.promptTokenIds.length, this.tokenIds.length, baseline);
-  }
-
-  private promptToken(index: number): GeneratedToken {
-    const tokenId = this.promptTokenIds[index]!;
-    return { tokenId, text: this.dependencies.tokenizer.tokenText(tokenId), source: 'target' };
-  }
-
-  private generatedToken(token: DecidedToken): GeneratedToken {
-    const { tokenizer } = this.dependencies;
-    const { tokenId, isDraft, logprob, top } = token;
-    const base = {
-      tokenId,
-      text: tokenizer.tokenText(tokenId),
-      source: isDraft ? 'draft' : 'target',
-    } as const;
-    if (logprob === undefined || top === undefined) return base;
-    const topLogprobs = top.map((ranked) => ({ ...ranked, text: tokenizer.tokenText(ranked.tokenId) }));
-    return { ...base, logprob, topLogprobs };
+    const { meter, tokenIds } = this.attempt;
+    return meter.report(this.promptTokenIds.length, tokenIds.length, baseline);
   }
 }

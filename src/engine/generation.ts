@@ -33,6 +33,11 @@ export interface GenerationRequest {
   readonly echo: boolean;
   /** Whether to reuse the KV of earlier prompts that begin alike, and to keep this one's. Absent: true. */
   readonly cachePrompt?: boolean;
+  /**
+   * Whether nobody reads events before the last one: they then come together at the end, and until then the death of
+   * the engine's worker costs the request nothing but time.
+   */
+  readonly isWhole?: boolean;
   /** Absent: the server's default. */
   readonly speculation?: SpeculationSettings;
 }
@@ -87,6 +92,7 @@ export interface ModelDescription {
   readonly maxSpecTokens: number;
 }
 
+/** 'loading' again while a new worker takes a dead one's place; 'failed' for good. */
 export type EngineState = 'loading' | 'ready' | 'failed' | 'closed';
 
 export interface Engine {

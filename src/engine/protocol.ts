@@ -53,7 +53,9 @@ export type Job = GenerateJob | ReplayJob;
 export type MainMessage =
   | { readonly type: 'request-add'; readonly id: number; readonly job: Job }
   | { readonly type: 'request-abort'; readonly id: number }
-  | { readonly type: 'engine-close' };
+  | { readonly type: 'engine-close' }
+  /** Dies of an uncaught exception. Only tests and `npm run chaos` send it. */
+  | { readonly type: 'worker-crash' };
 
 export interface DecidedToken {
   readonly tokenId: number;

@@ -7,12 +7,13 @@ export class RequestMeter {
   /** Of the calibrated baseline: what plain decoding would have taken. */
   baselineSeconds = 0;
   private readonly stats: SpecDecodeStats;
-  private readonly admittedAt = performance.now();
+  private readonly admittedAt: number;
   private readonly seconds = { prefill: 0, firstToken: 0, decode: 0, draft: 0, verify: 0, sample: 0 };
   private queueSeconds: number | null = null;
   private prompt = { numQueriedTokens: 0, numCachedTokens: 0 };
 
-  constructor(maxDraftTokens: number) {
+  constructor(maxDraftTokens: number, admittedAt = performance.now()) {
+    this.admittedAt = admittedAt;
     this.stats = new SpecDecodeStats(maxDraftTokens);
   }
 

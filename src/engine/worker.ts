@@ -75,6 +75,7 @@ async function main(): Promise<void> {
     port.on('message', (message: MainMessage) => {
       if (message.type === 'engine-close') return scheduler.close();
       if (message.type === 'request-abort') return scheduler.abort(message.id);
+      if (message.type === 'worker-crash') throw new Error('crashed as told');
       const { id, job } = message;
       scheduler.add(id, () => admit(id, job, context));
     });

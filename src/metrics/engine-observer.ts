@@ -29,4 +29,6 @@ export interface EngineObserver {
   roundFinished(round: RoundStats): void;
   /** Every accepted request ends here once: finished, aborted by its client, or failed. */
   requestFinished(outcome: RequestOutcome, report: GenerationReport): void;
+  /** A worker is started in place of one that died. */
+  workerRestarted(): void;
 }

@@ -1,7 +1,7 @@
 /**
  * What happens, as Prometheus series, in a registry of its own, so that several servers fit into one process.
  */
-import { collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { EngineLoad, EngineObserver, RequestOutcome, RoundStats } from './engine-observer.ts';
 import { measureEventLoopLag } from './event-loop-lag.ts';
 import type { GenerationReport } from './generation-report.ts';
@@ -27,6 +27,7 @@ export class PrometheusMetrics implements EngineObserver {
   #labels: { model_name: string } | null = null;
   #requests: RequestMetrics | null = null;
   #rounds: RoundMetrics | null = null;
+  #restarts: Counter | null = null;
 
   constructor() {
     collectDefaultMetrics({ register: this.#registry });
@@ -39,6 +40,13 @@ export class PrometheusMetrics implements EngineObserver {
     this.#labels = labels;
     this.#requests = new RequestMetrics(this.#registry, labels);
     this.#rounds = this.#roundMetrics(engine.model.maxSpecTokens);
+    this.#restarts = new Counter({
+      name: 'foretoken_engine_restarts_total',
+      help: 'Engine workers started in place of one that died',
+      labelNames: ['model_name'],
+      registers: [this.#registry],
+    });
+    this.#restarts.inc(labels, 0);
     this.#gauge(
       'vllm:num_requests_running',
       'Requests that are being generated',
@@ -72,6 +80,10 @@ export class PrometheusMetrics implements EngineObserver {
 
   requestFinished(outcome: RequestOutcome, report: GenerationReport): void {
     this.#requests?.add(outcome, report);
+  }
+
+  workerRestarted(): void {
+    if (this.#labels !== null) this.#restarts?.inc(this.#labels);
   }
 
   get contentType(): string {

@@ -69,7 +69,7 @@ export class EngineGate {
 }
 
 const refusals = {
-  loading: ['model_loading', 'the model is still loading'],
+  loading: ['model_loading', 'the model is being loaded'],
   draining: ['server_draining', 'the server is shutting down and takes no new requests'],
   failed: ['engine_failed', 'the engine has failed; the server must be restarted'],
 } as const;

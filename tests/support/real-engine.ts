@@ -19,7 +19,7 @@ export async function startRealEngine(options: Partial<EngineOptions> = {}): Pro
     maxNumSeqs: 3,
     maxQueue: 100,
     speculation: 'auto',
-    observer: { roundFinished: () => {}, requestFinished: () => {} },
+    observer: { roundFinished: () => {}, requestFinished: () => {}, workerRestarted: () => {} },
     logger: pino({ level: 'silent' }),
     ...options,
   });

@@ -33,6 +33,7 @@ export class RecordedRun {
       observer: {
         roundFinished: (round) => this.rounds.push(round),
         requestFinished: (outcome, report) => this.outcomes.push({ outcome, report }),
+        workerRestarted: () => {},
       },
       send: (message) => this.sent.push(message),
       done: () => {

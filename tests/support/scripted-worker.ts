@@ -2,6 +2,7 @@
 import { AcceptanceEstimate } from '../../src/decoding/acceptance-estimate.ts';
 import { StepCosts } from '../../src/decoding/step-costs.ts';
 import { admit } from '../../src/engine/admission.ts';
+import type { KvMemory } from '../../src/engine/kv-memory.ts';
 import { KvStore } from '../../src/engine/kv-store.ts';
 import { PlainStepSchedule } from '../../src/engine/plain-step-schedule.ts';
 import type { GenerateJob, Job, WorkerMessage } from '../../src/engine/protocol.ts';
@@ -19,6 +20,8 @@ export interface ScriptedWorkerOptions {
   readonly maxNumSeqs?: number;
   /** Of KV memory, where a position takes a byte in the target's cache and another in the MTP module's. */
   readonly budgetBytes?: number;
+  /** Is told every message as it is posted. */
+  readonly onMessage?: (message: WorkerMessage) => void;
 }
 
 export function generateJob(given: Partial<GenerateJob> = {}): GenerateJob {
@@ -68,9 +71,10 @@ export class ScriptedWorker {
   readonly pools = { target: new ScriptedCachePool(CAPACITY), mtp: new ScriptedCachePool(CAPACITY) };
   readonly context: WorkerContext;
   readonly scheduler: Scheduler;
+  readonly memory: KvMemory;
   private readonly done: Promise<void>;
 
-  constructor({ maxNumSeqs = 2, budgetBytes = 40 * CAPACITY }: ScriptedWorkerOptions = {}) {
+  constructor({ maxNumSeqs = 2, budgetBytes = 40 * CAPACITY, onMessage }: ScriptedWorkerOptions = {}) {
     const model = {
       manifest: {
         folder: '',
@@ -94,10 +98,14 @@ export class ScriptedWorker {
       isExact: true,
       numThreads: 1,
     };
-    const memory = { budgetBytes, maxPositions: CAPACITY, targetPositionBytes: 1, mtpPositionBytes: 1 };
+    const post = (message: WorkerMessage): void => {
+      this.messages.push(message);
+      onMessage?.(message);
+    };
+    this.memory = { budgetBytes, maxPositions: CAPACITY, targetPositionBytes: 1, mtpPositionBytes: 1 };
     this.context = {
       model,
-      kv: new KvStore(memory, model, () => {}),
+      kv: new KvStore(this.memory, model, (usage) => post({ type: 'kv-memory-used', usage })),
       costs: new StepCosts({
         lengths: [16],
         plainSeconds: [1],
@@ -105,12 +113,12 @@ export class ScriptedWorker {
         draftSeconds: Array(9).fill(0.2),
       }),
       acceptance: AcceptanceEstimate.prior(8),
-      post: (message) => this.messages.push(message),
+      post,
       plainSteps: new PlainStepSchedule(),
     };
     this.scheduler = new Scheduler(maxNumSeqs, {
-      started: (id) => this.messages.push({ type: 'request-started', id }),
-      failed: (id, error) => this.messages.push({ type: 'request-failed', id, message: String(error) }),
+      started: (id) => post({ type: 'request-started', id }),
+      failed: (id, error) => post({ type: 'request-failed', id, message: String(error) }),
     });
     this.done = this.scheduler.run();
   }
