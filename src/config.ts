@@ -11,6 +11,8 @@ export interface Settings {
   readonly port: number;
   /** 0: chosen by the engine. */
   readonly numThreads: number;
+  /** 0: chosen by the engine. */
+  readonly numWorkers: number;
   readonly maxNumSeqs: number;
   readonly maxQueue: number;
   /** 0: chosen by the engine. */
@@ -97,15 +99,23 @@ const table: { readonly [Name in keyof Settings]: Setting<Settings[Name]> } = {
     env: ['FORETOKEN_THREADS'],
     placeholder: 'N',
     default: '0',
-    description: 'Threads of the model, 0 for what suits the machine',
+    description: 'Threads of a forward, 0 for as many as are fastest',
     ...number(0, 1024),
+  },
+  numWorkers: {
+    flag: 'workers',
+    env: ['FORETOKEN_WORKERS'],
+    placeholder: 'N',
+    default: '0',
+    description: 'Workers with a model each, 0 for as many as have cores for their threads',
+    ...number(0, 64),
   },
   maxNumSeqs: {
     flag: 'max-num-seqs',
     env: ['FORETOKEN_MAX_NUM_SEQS'],
     placeholder: 'N',
-    default: '4',
-    description: 'Sequences that are generated at the same time, in turns',
+    default: '8',
+    description: 'Sequences that are generated at the same time, by all workers in turns',
     ...number(1, 256),
   },
   maxQueue: {
@@ -231,6 +241,7 @@ export function readSettings(args: readonly string[], env: NodeJS.ProcessEnv): S
     host: required(table.host),
     port: required(table.port),
     numThreads: required(table.numThreads),
+    numWorkers: required(table.numWorkers),
     maxNumSeqs: required(table.maxNumSeqs),
     maxQueue: required(table.maxQueue),
     kvCacheMib: required(table.kvCacheMib),

@@ -13,6 +13,7 @@ export async function openEngine(
   return await startEngine({
     modelFolder: model ?? defaultModelFolder(),
     numThreads,
+    numWorkers: 1,
     maxNumSeqs: 4,
     maxQueue: 64,
     prefixCache,

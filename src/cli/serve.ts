@@ -31,6 +31,7 @@ function engineOptions(settings: Settings, observer: PrometheusMetrics, logger: 
   return {
     modelFolder: settings.model,
     numThreads: settings.numThreads,
+    numWorkers: settings.numWorkers,
     maxNumSeqs: settings.maxNumSeqs,
     maxQueue: settings.maxQueue,
     kvCacheMib: settings.kvCacheMib,

@@ -15,16 +15,19 @@ import type {
 } from './generation.ts';
 import type { EngineLoad, EngineObserver } from '../metrics/engine-observer.ts';
 import { assertFits, maxSequencePositions, type KvMemory } from './kv-memory.ts';
-import type { KvUsage } from './kv-store.ts';
 import { GenerationRun } from './generation-run.ts';
+import type { WorkerMessage } from './protocol.ts';
 import { checkRequest, encodePrompt, resolveSpeculation } from './prompt.ts';
-import { startWorkerThread, WorkerSupervisor, type LiveMessage, type StartWorker } from './worker-supervisor.ts';
+import { WorkerPool } from './worker-pool.ts';
+import { startWorkerThread, type StartWorker } from './worker-supervisor.ts';
 
 export interface EngineOptions {
   /** A model folder. */
   readonly modelFolder: string;
   /** Threads of a forward; 0 chooses. */
   readonly numThreads: number;
+  /** Workers, each with a model of its own; absent or 0: as many as have cores for their threads. */
+  readonly numWorkers?: number;
   /** Requests that take turns; further ones wait. */
   readonly maxNumSeqs: number;
   /** Requests that may wait; further ones are refused with `queue_full`. */
@@ -56,19 +59,16 @@ const INEXACT =
   'on this processor the kernels round otherwise at different widths: text may depend on speculation, and on what of the ' +
   'prompt is cached, where two tokens are nearly equally likely';
 
-const NOTHING_USED: KvUsage = { runningBytes: 0, keptBytes: 0 };
-
 class WorkerEngine implements Engine {
   readonly whenReady: Promise<void>;
-  state: EngineState = 'loading';
+  private ended: 'failed' | 'closed' | null = null;
   private readonly options: EngineOptions;
   private readonly tokenizer: TextTokenizer;
-  private readonly supervisor: WorkerSupervisor;
+  private readonly pool: WorkerPool;
   private readonly runs = new Map<number, GenerationRun>();
   private description: ModelDescription | null = null;
   private fim: FimTokenIds | null = null;
   private kvMemory: KvMemory | null = null;
-  private kvUsage = NOTHING_USED;
   private nextId = 1;
   private resolveReady: () => void = () => {};
   private rejectReady: (error: ForetokenError) => void = () => {};
@@ -80,18 +80,27 @@ class WorkerEngine implements Engine {
       this.resolveReady = resolve;
       this.rejectReady = reject;
     });
-    const { modelFolder, numThreads, maxNumSeqs, kvCacheMib = 0 } = options;
-    const startWorker = options.startWorker ?? startWorkerThread;
-    this.supervisor = new WorkerSupervisor(
-      () => startWorker({ modelFolder, numThreads, maxNumSeqs, kvCacheMib }),
+    const { modelFolder, numThreads, numWorkers = 0, maxNumSeqs, kvCacheMib = 0 } = options;
+    const { startWorker = startWorkerThread } = options;
+    this.pool = new WorkerPool(
+      { modelFolder, numThreads, numWorkers, maxNumSeqs, kvCacheMib, startWorker },
       {
-        received: (message) => this.receive(message),
-        died: (reason, pauseMs) => this.workerDied(reason, pauseMs),
-        restarted: () => options.observer.workerRestarted(),
+        loaded: (message) => this.loaded(message),
+        ready: (tuning) => {
+          options.logger.info({ tuning }, 'engine ready');
+          this.resolveReady();
+        },
         failedToStart: (reason) => this.rejectReady(reason),
+        died: (reason, pauseMs) =>
+          options.logger.error({ err: reason, pauseMs }, 'engine worker died, starting another'),
+        restarted: () => options.observer.workerRestarted(),
         gaveUp: (reason) => this.gaveUp(reason),
       },
     );
+  }
+
+  get state(): EngineState {
+    return this.ended ?? (this.pool.isReady ? 'ready' : 'loading');
   }
 
   get model(): ModelDescription {
@@ -103,20 +112,21 @@ class WorkerEngine implements Engine {
   load(): EngineLoad {
     const runs = [...this.runs.values()];
     const numRunning = runs.filter((run) => run.isStarted).length;
-    const budgetBytes = this.kvMemory?.budgetBytes ?? 1;
+    const budgetBytes = (this.kvMemory?.budgetBytes ?? 1) * this.pool.numWorkers;
+    const { runningBytes, keptBytes } = this.pool.kvUsage;
     return {
       numRunning,
       numWaiting: runs.length - numRunning,
-      kvCacheUsage: this.kvUsage.runningBytes / budgetBytes,
-      prefixCacheUsage: this.kvUsage.keptBytes / budgetBytes,
+      kvCacheUsage: runningBytes / budgetBytes,
+      prefixCacheUsage: keptBytes / budgetBytes,
     };
   }
 
   generate(asked: GenerationRequest, signal?: AbortSignal): AsyncIterable<GenerationEvent> {
-    if (this.state === 'failed' || this.state === 'closed')
-      throw new ForetokenError('engine_failed', 'the engine has stopped');
+    if (this.ended !== null) throw new ForetokenError('engine_failed', 'the engine has stopped');
     const { model, options } = this;
-    if (this.state === 'loading') throw new ForetokenError('model_loading', 'the model is being loaded again');
+    if (this.state === 'loading')
+      throw new ForetokenError('model_loading', 'the model is being loaded again');
     checkRequest(asked, model);
     const kvMemory = this.kvMemory!;
     const speculation = resolveSpeculation(asked, model, options);
@@ -137,65 +147,39 @@ class WorkerEngine implements Engine {
     const run = new GenerationRun(id, request, prompt, speculation, {
       tokenizer: this.tokenizer,
       observer: options.observer,
-      send: (message) => this.supervisor.send(message),
+      send: (message) => this.pool.send(id, message),
       done: (outcome) => {
         this.runs.delete(id);
-        if (outcome === 'stop' || outcome === 'length') this.supervisor.succeeded();
+        this.pool.remove(id, outcome === 'stop' || outcome === 'length');
       },
     });
     this.runs.set(id, run);
-    run.start();
+    this.pool.add(run);
     if (signal?.aborted === true) run.abort();
     signal?.addEventListener('abort', () => run.abort(), { once: true });
     return run.events;
   }
 
   async close(): Promise<void> {
-    if (this.state === 'closed') return;
-    this.state = 'closed';
+    if (this.ended === 'closed') return;
+    this.ended = 'closed';
+    const closed = this.pool.close();
     this.failRuns(new ForetokenError('engine_failed', 'the engine is closing'));
-    await this.supervisor.close();
+    await closed;
   }
 
-  private receive(message: LiveMessage): void {
+  private loaded(message: Extract<WorkerMessage, { readonly type: 'model-loaded' }>): void {
     const { logger } = this.options;
-    switch (message.type) {
-      case 'model-loaded':
-        this.description = message.model;
-        this.fim = message.fim;
-        this.kvMemory = message.kvMemory;
-        if (!message.isExact) logger.warn({ model: message.model.id }, INEXACT);
-        logger.info(
-          { model: message.model, kvMemory: message.kvMemory, loadSeconds: message.loadSeconds },
-          'model loaded, measuring step costs',
-        );
-        return;
-      case 'engine-ready':
-        this.state = 'ready';
-        logger.info({ calibration: message.calibration }, 'engine ready');
-        this.resolveReady();
-        // Those that a dead worker left behind, in the order in which they came.
-        for (const run of this.runs.values()) run.start();
-        return;
-      case 'kv-memory-used':
-        this.kvUsage = message.usage;
-        return;
-      default:
-        this.runs.get(message.id)?.receive(message);
-    }
-  }
-
-  private workerDied(reason: ForetokenError, pauseMs: number): void {
-    this.state = 'loading';
-    this.kvUsage = NOTHING_USED;
-    this.options.logger.error({ err: reason, pauseMs }, 'engine worker died, starting another');
-    const error = new ForetokenError('engine_failed', 'the engine failed while it worked on this request');
-    for (const run of this.runs.values()) run.workerDied(error);
+    const { model, fim, kvMemory, isExact, loadSeconds } = message;
+    this.description = model;
+    this.fim = fim;
+    this.kvMemory = kvMemory;
+    if (!isExact) logger.warn({ model: model.id }, INEXACT);
+    logger.info({ model, kvMemory, loadSeconds }, 'a worker has loaded the model');
   }
 
   private gaveUp(reason: ForetokenError): void {
-    this.state = 'failed';
-    this.kvUsage = NOTHING_USED;
+    this.ended = 'failed';
     this.options.logger.fatal({ err: reason }, 'engine workers died again and again, giving up');
     this.failRuns(new ForetokenError('engine_failed', 'the engine has failed'));
     this.options.onGaveUp?.();

@@ -28,7 +28,7 @@ export class GenerationRun {
   readonly id: number;
   readonly events: EventQueue<GenerationEvent>;
   readonly promptTokenIds: readonly number[];
-  private readonly maxTokens: number;
+  readonly maxTokens: number;
   isDone = false;
   private readonly request: GenerationRequest;
   private readonly speculation: SpeculationSettings;
@@ -58,6 +58,10 @@ export class GenerationRun {
     this.events = new EventQueue(() => this.abort());
   }
 
+  get sharesPrompt(): boolean {
+    return this.request.cachePrompt ?? true;
+  }
+
   get isStarted(): boolean {
     return this.attempt.isStarted;
   }
@@ -78,7 +82,7 @@ export class GenerationRun {
         promptLogprobs: request.echo && request.logprobs !== undefined,
         maxDraftTokens: speculation.maxDraftTokens,
         adaptive: speculation.adaptive,
-        cachePrompt: request.cachePrompt ?? true,
+        cachePrompt: this.sharesPrompt,
       },
     });
   }

@@ -22,22 +22,28 @@ export interface KvMemory {
 }
 
 /**
- * `budgetMib` 0 chooses: room for `maxNumSeqs` sequences of the whole context window, at least 256 MiB. Throws
- * ForetokenError `invalid_setting` where not even the shortest sequence would fit.
+ * Of each of `numWorkers`, which share `budgetMib`; 0 chooses: together room for `maxNumSeqs` sequences of the whole
+ * context window, at least 256 MiB. Throws ForetokenError `invalid_setting` where not even the shortest sequence would fit.
  */
-export function kvMemoryOf(manifest: ModelManifest, budgetMib: number, maxNumSeqs: number): KvMemory {
+export function kvMemoryOf(
+  manifest: ModelManifest,
+  budgetMib: number,
+  maxNumSeqs: number,
+  numWorkers = 1,
+): KvMemory {
   const sizes = {
     maxPositions: manifest.contextLength,
     targetPositionBytes: kvPositionBytes(manifest.target),
     mtpPositionBytes: manifest.mtp === null ? 0 : kvPositionBytes(manifest.mtp),
   };
   const chosenBytes = maxNumSeqs * sequenceBytes(sizes, sizes.maxPositions, true);
-  const budgetBytes = budgetMib > 0 ? budgetMib * BYTES_PER_MIB : Math.max(MIN_DEFAULT_BYTES, chosenBytes);
+  const totalBytes = budgetMib > 0 ? budgetMib * BYTES_PER_MIB : Math.max(MIN_DEFAULT_BYTES, chosenBytes);
+  const budgetBytes = Math.floor(totalBytes / numWorkers);
   const leastBytes = sequenceBytes(sizes, 1, true);
   if (budgetBytes < leastBytes) {
     throw new ForetokenError(
       'invalid_setting',
-      `--kv-cache-mib: expected at least ${mib(leastBytes)}, the shortest sequence of '${manifest.id}', got ${budgetMib}`,
+      `--kv-cache-mib: expected at least ${mib(leastBytes * numWorkers)}, the shortest sequence of '${manifest.id}' in each worker, got ${budgetMib}`,
       '--kv-cache-mib',
     );
   }

@@ -1,6 +1,7 @@
 /** The messages between the main thread and the engine worker. Token ids cross this line, tensors never do. */
 import type { SamplingParams } from '../decoding/sampling-params.ts';
 import type { RankedToken } from '../decoding/logprobs.ts';
+import type { MeasuredCosts } from '../decoding/step-costs.ts';
 import type { ErrorCode } from '../errors.ts';
 import type { FimTokenIds } from '../model/manifest.ts';
 import type { ModelDescription } from './generation.ts';
@@ -12,10 +13,23 @@ export interface WorkerOptions {
   readonly modelFolder: string;
   /** Threads of a forward; 0 chooses. */
   readonly numThreads: number;
-  /** Sequences that take turns. */
+  /** Workers that share the machine, this one among them; 0 chooses. */
+  readonly numWorkers: number;
+  /** Sequences that take turns, in all workers together. */
   readonly maxNumSeqs: number;
-  /** KV memory, in MiB; 0 chooses. */
+  /** KV memory of all workers together, in MiB; 0 chooses. */
   readonly kvCacheMib: number;
+  /** What steps cost, as another worker measured it; absent: measured. */
+  readonly measured?: MeasuredCosts;
+}
+
+/** What the first worker finds out, for others to be started with. */
+export interface WorkerTuning {
+  /** Of a forward: as asked, or as many as were fastest. */
+  readonly numThreads: number;
+  /** As asked, or as many as have cores for their threads. */
+  readonly numWorkers: number;
+  readonly measured: MeasuredCosts;
 }
 
 /** Generate a continuation. */
@@ -73,7 +87,7 @@ export type WorkerMessage =
       readonly isExact: boolean;
       readonly loadSeconds: number;
     }
-  | { readonly type: 'engine-ready'; readonly calibration: CalibrationSummary }
+  | { readonly type: 'engine-ready'; readonly tuning: WorkerTuning }
   /** Sequences began or ended. */
   | { readonly type: 'kv-memory-used'; readonly usage: KvUsage }
   /** The request left the queue. */
@@ -122,11 +136,3 @@ export type WorkerMessage =
       readonly message: string;
       readonly param: string | null;
     };
-
-export interface CalibrationSummary {
-  readonly seconds: number;
-  /** Of a forward: as asked, or as many as were fastest. */
-  readonly numThreads: number;
-  /** Milliseconds of a plain step by context length. */
-  readonly plainMsByLength: Readonly<Record<number, number>>;
-}

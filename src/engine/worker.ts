@@ -2,6 +2,7 @@
  * The engine's thread: `session.run` blocks whoever calls it, so the model lives here and the main thread stays free.
  * Knows nothing of text or HTTP.
  */
+import { availableParallelism } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import { AcceptanceEstimate } from '../decoding/acceptance-estimate.ts';
 import { StepCosts } from '../decoding/step-costs.ts';
@@ -38,17 +39,13 @@ async function start(
   const loadStart = performance.now();
   const model = await loadModel(options.modelFolder, options.numThreads);
   const loadSeconds = (performance.now() - loadStart) / 1000;
-  const { manifest, isExact } = model;
-  const kvMemory = kvMemoryOf(manifest, options.kvCacheMib, options.maxNumSeqs);
+  const { manifest, isExact, numThreads } = model;
+  const numWorkers = options.numWorkers || Math.max(1, Math.floor(availableParallelism() / numThreads));
+  const kvMemory = kvMemoryOf(manifest, options.kvCacheMib, options.maxNumSeqs, numWorkers);
   const { fim } = manifest;
   post({ type: 'model-loaded', model: describe(manifest), fim, kvMemory, isExact, loadSeconds });
-  const calibrationStart = performance.now();
-  const measured = await calibrate(model);
-  const plainMsByLength = Object.fromEntries(
-    measured.lengths.map((length, index) => [length, measured.plainSeconds[index]! * 1000]),
-  );
-  const seconds = (performance.now() - calibrationStart) / 1000;
-  post({ type: 'engine-ready', calibration: { seconds, plainMsByLength, numThreads: model.numThreads } });
+  const measured = options.measured ?? (await calibrate(model));
+  post({ type: 'engine-ready', tuning: { numThreads, numWorkers, measured } });
   const context: WorkerContext = {
     model,
     kv: new KvStore(kvMemory, model, (usage) => post({ type: 'kv-memory-used', usage })),

@@ -16,6 +16,7 @@ export async function startRealEngine(options: Partial<EngineOptions> = {}): Pro
   return await startEngine({
     modelFolder: defaultModelFolder(),
     numThreads: 2,
+    numWorkers: 1,
     maxNumSeqs: 3,
     maxQueue: 100,
     speculation: 'auto',

@@ -22,8 +22,12 @@ export class ScriptedThread extends EventEmitter implements WorkerThread {
   private readonly worker: ScriptedWorker;
   private isAlive = true;
 
-  constructor(maxNumSeqs: number, onMessage: (message: WorkerMessage) => void = () => {}) {
+  private readonly numWorkers: number;
+
+  /** `numWorkers`: as many as the engine is to have, as the first of them says. */
+  constructor(maxNumSeqs: number, onMessage: (message: WorkerMessage) => void = () => {}, numWorkers = 1) {
     super();
+    this.numWorkers = numWorkers;
     this.worker = new ScriptedWorker({
       maxNumSeqs,
       onMessage: (message) => {
@@ -55,7 +59,8 @@ export class ScriptedThread extends EventEmitter implements WorkerThread {
     await nextTick();
     const kvMemory = this.worker.memory;
     this.say({ type: 'model-loaded', model, fim: null, kvMemory, isExact: true, loadSeconds: 0 });
-    this.say({ type: 'engine-ready', calibration: { seconds: 0, plainMsByLength: {} } });
+    const measured = { lengths: [16], plainSeconds: [0.001], verifyRatios: [1, 1, 1], draftSeconds: [0] };
+    this.say({ type: 'engine-ready', tuning: { numThreads: 1, numWorkers: this.numWorkers, measured } });
   }
 
   private say(message: WorkerMessage): void {

@@ -24,7 +24,8 @@ describe('readSettings', () => {
       host: '127.0.0.1',
       port: 8080,
       numThreads: 0,
-      maxNumSeqs: 4,
+      numWorkers: 0,
+      maxNumSeqs: 8,
       maxQueue: 64,
       kvCacheMib: 0,
       prefixCache: 'on',
@@ -88,7 +89,7 @@ describe('readSettings', () => {
 
 test('settingsHelp explains every flag with its variables and default', () => {
   const lines = settingsHelp().split('\n');
-  expect(lines).toHaveLength(13);
+  expect(lines).toHaveLength(14);
   expect(lines.every((line) => /^ {2}--[a-z-]+ \S+ +\S.* \[FORETOKEN_[A-Z_]+(, [A-Z]+)?\]$/.test(line))).toBe(
     true,
   );

@@ -35,12 +35,13 @@ describe('kvMemoryOf', () => {
   it('chooses room for all that may run, at least 256 MiB', () => {
     expect(kvMemoryOf(manifest, 0, 4).budgetBytes).toBe(256 * MIB);
     expect(kvMemoryOf(manifest, 0, 40).budgetBytes).toBe(40 * 13 * MIB);
+    expect(kvMemoryOf(manifest, 0, 4, 2).budgetBytes).toBe(128 * MIB);
   });
 
   it('refuses a budget in which nothing runs', () => {
     const large = { ...manifest, target: graph(200) } as unknown as ModelManifest;
     expect(() => kvMemoryOf(large, 12, 4)).toThrow(
-      "--kv-cache-mib: expected at least 12.56 MiB, the shortest sequence of 'm', got 12",
+      "--kv-cache-mib: expected at least 12.56 MiB, the shortest sequence of 'm' in each worker, got 12",
     );
     expect(kvMemoryOf(large, 13, 4).budgetBytes).toBe(13 * MIB);
   });

@@ -11,7 +11,7 @@ class FakeThread extends EventEmitter implements WorkerThread {
   }
 
   ready(): void {
-    this.emit('message', { type: 'engine-ready', calibration: { seconds: 0, plainMsByLength: {} } });
+    this.emit('message', { type: 'engine-ready' });
   }
 }
 
