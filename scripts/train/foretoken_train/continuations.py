@@ -42,9 +42,13 @@ def choose(logits: Tensor, temperatures: Tensor, random: torch.Generator) -> Ten
     """logits: [batch, vocab_size]; temperatures: [batch], 0 for the most likely token. Token ids [batch]."""
     if not temperatures.any():
         return logits.argmax(-1)
-    noise = torch.rand(logits.shape, generator=random, device=logits.device).clamp_min(1e-20)
-    gumbel = -torch.log(-torch.log(noise))
-    return (logits + temperatures[:, None] * gumbel).argmax(-1)
+    return (logits + temperatures[:, None] * gumbel(logits.shape, logits.device, random)).argmax(-1)
+
+
+def gumbel(shape: torch.Size, device: torch.device, random: torch.Generator | None = None) -> Tensor:
+    """Standard Gumbel noise: the greatest of logits plus this is a sample of their softmax."""
+    uniform = torch.rand(shape, device=device, generator=random).clamp_(1e-20, 1 - 1e-7)
+    return -torch.log(-torch.log(uniform))
 
 
 @torch.no_grad()

@@ -3,7 +3,7 @@ import torch
 from foretoken_train.chain import chained_states
 from foretoken_train.continuations import CachedDecoder, choose, continued
 from foretoken_train.model import CodeModel, document_numbers
-from foretoken_train.tune_mtp import chain_acceptance, chain_losses
+from foretoken_train.tune_mtp import chain_acceptance, chain_losses, coupled_loss
 
 LENGTH = 24
 STEPS = 4
@@ -84,16 +84,28 @@ def test_choices_follow_the_distribution() -> None:
 
 def test_chain_losses_train_the_module_alone(model: CodeModel) -> None:
     ids = torch.randint(1, 512, (2, LENGTH))
-    losses = chain_losses(model, ids, STEPS, tv_weight=1, end_of_text=0)
+    losses = chain_losses(model, ids, STEPS, (0, 1, 0), torch.tensor(0.8), end_of_text=0)
     assert losses.shape == (STEPS,) and (losses > 0).all() and (losses < 1).all()
+    coupled = chain_losses(model, ids, STEPS, (0, 0.5, 0.5), torch.tensor(0.8), end_of_text=0)
+    assert (coupled > losses / 2).all()
     losses.sum().backward()
     assert model.mtp.projection.weight.grad is not None and model.blocks[0].out.weight.grad is None
     model.zero_grad()
 
 
+def test_coupled_loss_is_of_the_choice_under_the_same_noise() -> None:
+    wanted = torch.log(torch.tensor([0.7, 0.2, 0.1])).expand(4_000, 3)
+    other = torch.log(torch.tensor([0.1, 0.2, 0.7])).expand(4_000, 3)
+    greedy, warm = torch.tensor(0.0), torch.tensor(1.0)
+    assert torch.allclose(coupled_loss(wanted, wanted, greedy), -torch.log(torch.tensor(0.7)), atol=1e-4)
+    # The same logits choose the same token; others are sometimes right by luck.
+    assert coupled_loss(50 * wanted, 50 * wanted, warm) < 0.1
+    assert coupled_loss(wanted, wanted, warm) < coupled_loss(other, wanted, warm)
+
+
 def test_acceptance_counts_what_the_drafts_before_it_reached(model: CodeModel) -> None:
     ids = torch.randint(0, 512, (2, LENGTH))
-    for temperature in (0, 0.8):
-        accepted, reached = chain_acceptance(model, ids, prompt_length=8, steps=3, temperature=temperature)
+    for temperature, coupled in ((0, False), (0.8, False), (0.8, True)):
+        accepted, reached = chain_acceptance(model, ids, 8, 3, temperature, coupled)
         assert reached[0] == 2 * (LENGTH - 3 - 7)
         assert torch.allclose(reached[1:], accepted[:-1], atol=1e-4)

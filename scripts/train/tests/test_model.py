@@ -99,4 +99,6 @@ def test_unlikelihood_counts_repeated_tokens_alone(model: CodeModel) -> None:
     repeated[1, 4] = True
     with torch.no_grad():
         chance = model.head(model.hidden_states(ids))[1, 11].softmax(-1)[ids[1, 12]]
-        assert torch.allclose(unlikelihood_loss(model, ids, repeated), -torch.log(1 - chance) / repeated.numel(), atol=1e-5)
+        assert torch.allclose(
+            unlikelihood_loss(model, ids, repeated), -torch.log(1 - chance) / repeated.numel(), atol=1e-5
+        )
