@@ -37,7 +37,7 @@ const numNewTokens = Number(values['new-tokens']);
 
 const tokenizer = await loadTokenizer(values.model ?? defaultModelFolder());
 const program = tokenizer.encode(prompts.map(({ text }) => text).join('\n'));
-const engine = await openEngine(values.model, Number(values.threads), true);
+const engine = await openEngine(values.model, Number(values.threads), { prefixCache: true });
 
 async function complete(prompt: readonly number[], cachePrompt: boolean): Promise<Completed> {
   const { numSpecTokens } = engine.model;

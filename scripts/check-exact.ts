@@ -1,7 +1,7 @@
 /**
  * `npm run check:exact`: decodes every prompt without speculation, with adaptive and with every fixed depth, greedy
- * and sampled, on one and on two threads, and counts the prompts whose token ids are the same. The last line is
- * JSON; --out keeps the results.
+ * and sampled, on one and on two threads, one at a time and then many at a time in two workers that share prefixes, and
+ * counts the prompts whose token ids are the same. The last line is JSON; --out keeps the results.
  */
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
@@ -48,20 +48,34 @@ const samplings = [
 
 const OFF: SpeculationSettings = { maxDraftTokens: 0, adaptive: false, measureBaseline: false };
 
+const NUM_AT_A_TIME = 8;
+
 /** The prompts whose ids under `speculation` are the reference's, of those given. */
 async function countIdentical(
   engine: Engine,
   sampling: SamplingParams,
   speculation: SpeculationSettings,
   references: readonly string[],
+  numAtATime = 1,
 ): Promise<number> {
   let identical = 0;
-  for (const [index, prompt] of prompts.entries()) {
-    const { tokenIds } = await runRequest(engine, { prompt: prompt.text, numTokens, sampling, speculation });
-    if (tokenIds.join() === references[index]) identical += 1;
-  }
+  const left = prompts.entries();
+  const decodeThoseLeft = async (): Promise<void> => {
+    for (const [index, prompt] of left) {
+      const options = { prompt: prompt.text, numTokens, sampling, speculation };
+      const { tokenIds } = await runRequest(engine, options);
+      if (tokenIds.join() === references[index]) identical += 1;
+    }
+  };
+  await Promise.all(Array.from({ length: numAtATime }, decodeThoseLeft));
   return identical;
 }
+
+const auto = (engine: Engine): SpeculationSettings => ({
+  maxDraftTokens: engine.model.numSpecTokens,
+  adaptive: true,
+  measureBaseline: false,
+});
 
 interface Row {
   readonly threads: number;
@@ -71,16 +85,21 @@ interface Row {
 }
 
 const rows: Row[] = [];
+const keep = (row: Row): void => {
+  rows.push(row);
+  const { threads, sampling, mode, identical } = row;
+  console.log(`${threads} threads, ${sampling}, ${mode}: ${identical} of ${prompts.length} identical`);
+};
 let modelId = '';
 /** Of the first thread count: the others must give the same. */
 const referencesBySampling = new Map<string, string[]>();
 for (const numThreads of threadCounts) {
   const engine = await openEngine(values.model, numThreads);
-  const { id, maxSpecTokens, numSpecTokens } = engine.model;
+  const { id, maxSpecTokens } = engine.model;
   modelId = id;
   const modes: (readonly [string, SpeculationSettings])[] = [
     ['off', OFF],
-    ['auto', { maxDraftTokens: numSpecTokens, adaptive: true, measureBaseline: false }],
+    ['auto', auto(engine)],
     ...Array.from(
       { length: maxSpecTokens },
       (_, index) =>
@@ -101,14 +120,22 @@ for (const numThreads of threadCounts) {
     const isReference = numThreads === threadCounts[0];
     for (const [modeName, speculation] of isReference ? modes.slice(1) : modes) {
       const identical = await countIdentical(engine, sampling, speculation, references);
-      rows.push({ threads: numThreads, sampling: samplingName, mode: modeName, identical });
-      console.log(
-        `${numThreads} threads, ${samplingName}, ${modeName}: ${identical} of ${prompts.length} identical`,
-      );
+      keep({ threads: numThreads, sampling: samplingName, mode: modeName, identical });
     }
   }
   await engine.close();
 }
+const busy = await openEngine(values.model, 1, {
+  numWorkers: 2,
+  maxNumSeqs: NUM_AT_A_TIME,
+  prefixCache: true,
+});
+for (const { name: samplingName, params: sampling } of samplings) {
+  const references = referencesBySampling.get(samplingName)!;
+  const identical = await countIdentical(busy, sampling, auto(busy), references, NUM_AT_A_TIME);
+  keep({ threads: 1, sampling: samplingName, mode: `auto, ${NUM_AT_A_TIME} at a time`, identical });
+}
+await busy.close();
 const record = {
   date: new Date().toISOString().slice(0, 10),
   model: modelId,
