@@ -4,7 +4,8 @@
  * another's turn is. Numbers of threads are tried on the first prompts; the faster goes on. Prints a table and keeps the
  * results in docs/results/peers.json.
  */
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { rmSync } from 'node:fs';
+import { mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { availableParallelism, cpus, tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -53,11 +54,11 @@ interface Entrant {
 
 const entrants: Entrant[] = [];
 const folder = await mkdtemp(join(tmpdir(), 'foretoken-peers-'));
-const killAll = (): void => {
-  for (const entrant of entrants) entrant.process.kill();
-};
 // A process at a standstill would never notice that its parent is gone.
-process.on('exit', killAll);
+process.once('exit', () => {
+  for (const entrant of entrants) entrant.process.kill();
+  rmSync(folder, { recursive: true });
+});
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
 
 /** Foretoken always takes part: everything is measured against it. */
@@ -105,13 +106,9 @@ async function versionsOf(packages: readonly string[]): Promise<Record<string, s
 }
 
 const versions = await versionsOf(Object.keys(RUNTIMES).filter((name) => name !== 'foretoken'));
-try {
-  await openAll();
-  await measureAll();
-} finally {
-  killAll();
-  await rm(folder, { recursive: true });
-}
+await openAll();
+await measureAll();
+for (const entrant of entrants) entrant.process.kill();
 
 const record: PeersRecord = {
   date: new Date().toISOString().slice(0, 10),
