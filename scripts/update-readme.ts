@@ -5,9 +5,9 @@
 import { existsSync } from 'node:fs';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
+import { peersTable, type PeersRecord } from './bench/peers-record.ts';
 import { prefixSentence, type PrefixRecord } from './bench/prefix-record.ts';
 import { acceptanceTable, benchTables, type KeptBenchRecord } from './bench/readme-tables.ts';
-import { peersTable, type PeersRecord } from './bench/peers-record.ts';
 import type { AcceptanceRecord } from './bench/records.ts';
 
 interface ExactRecord {

@@ -31,7 +31,7 @@ const { values } = parseArgs({
     model: { type: 'string' },
     tokens: { type: 'string', default: '128' },
     prompts: { type: 'string', default: String(prompts.length) },
-    'trial-prompts': { type: 'string', default: '2' },
+    'trial-prompts': { type: 'string', default: '4' },
     threads: { type: 'string', default: [...new Set([1, availableParallelism()])].join(',') },
     only: { type: 'string', default: '' },
     out: { type: 'string', default: 'docs/results/peers.json' },
@@ -83,9 +83,8 @@ const measurementOf = ({ process: { contestant }, samples }: Entrant): PeerMeasu
 async function measureAll(): Promise<void> {
   let running = entrants;
   for (const [index, promptIds] of chosen.entries()) {
-    // Nobody always runs behind the same one.
-    const first = index % running.length;
-    for (const entrant of [...running.slice(first), ...running.slice(0, first)]) {
+    // There and back, so that nobody always runs behind the same one.
+    for (const entrant of index % 2 === 0 ? running : running.toReversed()) {
       entrant.samples.push(await entrant.process.decode(promptIds, numTokens));
     }
     console.log(`prompt ${index + 1} of ${chosen.length}`);
