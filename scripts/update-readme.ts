@@ -2,8 +2,10 @@
  * `npm run docs:numbers`: writes the tables between `<!-- NAME:start -->` and `<!-- NAME:end -->` of README.md from
  * the results files in docs/results. With --check it only says whether they are as they should be.
  */
+import { existsSync } from 'node:fs';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
+import { peersTable, type PeersRecord } from './bench/peers-record.ts';
 import { prefixSentence, type PrefixRecord } from './bench/prefix-record.ts';
 import { acceptanceTable, benchTables, type KeptBenchRecord } from './bench/readme-tables.ts';
 import type { AcceptanceRecord } from './bench/records.ts';
@@ -40,7 +42,9 @@ async function exactSentence(): Promise<string> {
 const replaced = (text: string, name: string, content: string): string => {
   const pattern = new RegExp(`(<!-- ${name}:start -->)[\\s\\S]*?(<!-- ${name}:end -->)`);
   if (!pattern.test(text)) throw new Error(`README.md: expected the markers of '${name}'`);
-  return text.replace(pattern, (_, start: string, end: string) => `${start}\n${content}\n${end}`);
+  return text.replace(pattern, (_, start: string, end: string) =>
+    content === '' ? `${start}\n${end}` : `${start}\n${content}\n${end}`,
+  );
 };
 
 const { values } = parseArgs({ options: { check: { type: 'boolean', default: false } } });
@@ -51,6 +55,8 @@ const blocks = {
   acceptance: acceptanceTable((await results('acceptance')) as AcceptanceRecord),
   exact: await exactSentence(),
   prefix: prefixSentence((await results('prefix')) as PrefixRecord),
+  // Measured only where the other runtimes were installed.
+  peers: existsSync('docs/results/peers.json') ? peersTable((await results('peers')) as PeersRecord) : '',
 };
 const current = await readFile('README.md', 'utf8');
 const updated = Object.entries(blocks).reduce(

@@ -1,17 +1,13 @@
 /** Benchmark results as the README's tables. */
 import type { AcceptanceSummary } from './acceptance-summary.ts';
 import { formatLoops, type SummariesByKind, type WithLoops } from './loops.ts';
+import { table, tableRow } from './markdown-table.ts';
 import type { AcceptanceRecord, BenchRecord } from './records.ts';
 import { format, formatRates } from './statistics.ts';
 import type { Summary } from './summary.ts';
 
 /** Results from before loops were counted have no `quality`, and no loops either. */
 export type KeptBenchRecord = Omit<BenchRecord, 'quality'> & Partial<Pick<BenchRecord, 'quality'>>;
-
-const tableRow = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
-
-const table = (columns: readonly string[], rows: readonly (readonly string[])[]): string[] =>
-  [columns, columns.map((_, index) => (index === 0 ? '---' : '--:')), ...rows].map(tableRow);
 
 const rowsByKind = <Each>(
   { total, byKind }: SummariesByKind<Each>,
