@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor
 from tqdm import tqdm
@@ -42,8 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--unlikelihood-weight", type=float, default=1.0, help="of the mean over a continuation")
     parser.add_argument("--prompt-length", type=int, default=64)
     parser.add_argument("--new-tokens", type=int, default=224)
-    parser.add_argument("--pool", type=int, default=96, help="prompts continued at a time")
-    parser.add_argument("--prompts", type=int, default=3, help="of them, in each optimiser step")
+    parser.add_argument("--pool", type=int, default=64, help="prompts continued at a time")
+    parser.add_argument("--prompts", type=int, default=4, help="of them, in each optimiser step")
     parser.add_argument("--batch-size", type=int, default=12, help="corpus rows of each optimiser step")
     parser.add_argument("--sequence-length", type=int, default=512)
     parser.add_argument("--validate-every", type=int, default=100, help="optimiser steps")
@@ -159,13 +160,16 @@ def beyond(marks: np.ndarray, free_share: float) -> np.ndarray:
 
 
 def unlikelihood_loss(model: CodeModel, ids: Tensor, repeated: Tensor) -> Tensor:
-    """Mean of -log(1 - p), p being the probability of a token that was repeated; 0 for the others.
+    """Mean of -log(1 - p), p being the probability of a repeated token against the best other one; 0 for other tokens.
+
+    Against the best other one alone, as greedy decoding chooses: with the probability itself the gradient vanishes
+    where many tokens are possible and the repeated one leads by little; here the order turns before much else does.
 
     ids: [batch, length]; repeated: booleans of the last tokens of each row, [batch, at most length - 1].
     """
     count = repeated.shape[1]
     states = model.hidden_states(ids[:, :-1])[:, -count:]
-    log_probs = model.head(states).float().log_softmax(-1)
-    chosen = log_probs.gather(-1, ids[:, -count:, None])[..., 0]
-    losses = -torch.log((1 - chosen.exp()).clamp_min(1e-5))
+    logits, chosen = model.head(states).float(), ids[:, -count:, None]
+    others = logits.scatter(-1, chosen, -torch.inf).amax(-1)
+    losses = F.softplus(logits.gather(-1, chosen)[..., 0] - others)
     return (losses * repeated).mean()
