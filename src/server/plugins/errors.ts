@@ -25,8 +25,9 @@ function requestFault(error: unknown): ForetokenError | undefined {
 
 export function sendError(reply: FastifyReply, thrown: unknown): FastifyReply {
   const error = requestFault(thrown) ?? publicError(thrown, reply.log);
-  const retryAfter = retryAfterSeconds(error.code);
+  const retryAfter = retryAfterSeconds(error);
   if (retryAfter !== undefined) reply.header('retry-after', retryAfter);
+  if (error.code === 'invalid_api_key') reply.header('www-authenticate', 'Bearer');
   reply.log.debug({ code: error.code, param: error.param }, 'request refused');
   return reply.code(httpStatus(error.code)).type('application/json; charset=utf-8').send(errorBody(error));
 }

@@ -3,8 +3,26 @@ import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
 
+export interface OpenapiOptions {
+  readonly version: string;
+  readonly hasKeys: boolean;
+}
+
+/** The pages need no more than their own files; not TLS either, which may be there or not. */
+const pagePolicy = {
+  'default-src': "'self'",
+  'img-src': "'self' data:",
+  'object-src': "'none'",
+  'frame-ancestors': "'none'",
+};
+
+const bearerKey = {
+  components: { securitySchemes: { key: { type: 'http' as const, scheme: 'bearer' } } },
+  security: [{ key: [] }],
+};
+
 /** `/openapi.json` and `/docs`, from the schemas that validate. */
-async function openapi(app: FastifyInstance, { version }: { version: string }): Promise<void> {
+async function openapi(app: FastifyInstance, { version, hasKeys }: OpenapiOptions): Promise<void> {
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
@@ -21,9 +39,10 @@ async function openapi(app: FastifyInstance, { version }: { version: string }): 
         { name: 'models', description: 'What is loaded' },
         { name: 'operations', description: 'Health and metrics' },
       ],
+      ...(hasKeys ? bearerKey : {}),
     },
   });
-  await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: true });
+  await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: pagePolicy });
   app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger());
 }
 

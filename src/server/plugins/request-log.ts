@@ -9,9 +9,13 @@ async function requestLog(app: FastifyInstance): Promise<void> {
   app.addHook('onResponse', async (request, reply) => {
     const level = request.routeOptions.config.isProbe === true ? 'debug' : 'info';
     const statusCode = reply.raw.writableFinished ? reply.statusCode : clientClosedRequest;
-    const { method } = request;
+    const { method, keyName } = request;
     const route = request.routeOptions.url ?? null;
-    reply.log[level]({ method, route, statusCode, durationMs: reply.elapsedTime }, 'request completed');
+    const durationMs = reply.elapsedTime;
+    reply.log[level](
+      { method, route, statusCode, durationMs, ...(keyName === null ? {} : { keyName }) },
+      'request completed',
+    );
   });
 }
 
