@@ -58,6 +58,8 @@ export async function buildApp(dependencies: AppDependencies): Promise<FastifyIn
     loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: maxBodyBytes,
+    // No parameter is matched by an expression that length could slow down; a long one is refused by its route.
+    routerOptions: { maxParamLength: 64 * 1024 },
     trustProxy: trustedProxies.length > 0 && [...trustedProxies],
     requestTimeout: receiveTimeoutMs,
     keepAliveTimeout: connections.keepAliveTimeoutMs,

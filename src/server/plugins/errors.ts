@@ -18,6 +18,7 @@ function requestFault(error: unknown): ForetokenError | undefined {
   if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') {
     return new ForetokenError('invalid_request', 'content-type: expected application/json', 'content-type');
   }
+  if (code === 'ECONNRESET') return new ForetokenError('invalid_request', 'the request ended too early');
   if (statusCode === 413) return new ForetokenError('body_too_large', 'body: larger than the server accepts');
   if (typeof statusCode !== 'number' || statusCode < 400 || statusCode >= 500) return undefined;
   return new ForetokenError('invalid_request', error.message);

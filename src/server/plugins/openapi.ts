@@ -8,13 +8,9 @@ export interface OpenapiOptions {
   readonly hasKeys: boolean;
 }
 
-/** The pages need no more than their own files; not TLS either, which may be there or not. */
-const pagePolicy = {
-  'default-src': "'self'",
-  'img-src': "'self' data:",
-  'object-src': "'none'",
-  'frame-ancestors': "'none'",
-};
+/** The page needs no more than its own files; not TLS either, which may be there or not. */
+const pagePolicy =
+  "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; object-src 'none'; frame-ancestors 'none'";
 
 const bearerKey = {
   components: { securitySchemes: { key: { type: 'http' as const, scheme: 'bearer' } } },
@@ -42,7 +38,15 @@ async function openapi(app: FastifyInstance, { version, hasKeys }: OpenapiOption
       ...(hasKeys ? bearerKey : {}),
     },
   });
-  await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: pagePolicy });
+  await app.register(swaggerUi, {
+    routePrefix: '/docs',
+    uiHooks: {
+      onRequest(_request, reply, done) {
+        reply.header('content-security-policy', pagePolicy);
+        done();
+      },
+    },
+  });
   app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger());
 }
 
