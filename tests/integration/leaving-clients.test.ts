@@ -60,8 +60,10 @@ test(
       try {
         const response = await fetchCompletion({ stream }, abort.signal);
         if (!response.ok) return;
-        let numChunksLeft = pick(index, 6);
-        for await (const _chunk of response.body!) if (numChunksLeft-- === 0) abort.abort();
+        const reader = response.body!.getReader();
+        for (let numLeft = pick(index, 6); numLeft > 0; numLeft -= 1) await reader.read();
+        abort.abort();
+        await reader.read();
       } catch {
         outcomes[stream ? 'streaming' : 'before'] += 1;
       }
