@@ -86,6 +86,16 @@ describe('a reader of a stream', () => {
     });
     expect(sseEvents(await response.text()).at(-1)).toBe('[DONE]');
   });
+
+  test('that waits behind another answer keeps it too', async () => {
+    await start({ sendTimeoutMs: 20 }, { roundMs: 200 });
+    const socket = open();
+    const body = { prompt: 'x', stream: true, ignore_eos: true, max_tokens: 2 };
+    socket.write(`GET /health HTTP/1.1\r\nhost: x\r\n\r\n${post(body)}`);
+    let received = '';
+    socket.on('data', (data) => (received += data.toString()));
+    await expect.poll(() => received).toContain('[DONE]');
+  });
 });
 
 describe('a sender', () => {

@@ -18,6 +18,8 @@ async function stalledReaders(
       reply.log.warn({ sendTimeoutMs }, 'reader takes nothing, connection closed');
       socket.destroy();
     });
+    // Before Node sets the time for the next request; an answer that waits behind this one starts without any.
+    reply.raw.prependOnceListener('finish', () => reply.raw.setTimeout(0));
     return payload;
   });
 }
