@@ -7,7 +7,7 @@ import { testApp, type TestApp } from '../support/test-app.ts';
 
 const numRequests = 1000;
 const numAtOnce = 40;
-const timeoutMs = 300_000;
+const timeoutMs = 600_000;
 
 let server: TestApp;
 let baseUrl: string;
