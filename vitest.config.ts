@@ -6,6 +6,8 @@ export default defineConfig({
     globalSetup: ['tests/support/build.ts'],
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    // A busy machine may be slow to get where it is polled for.
+    expect: { poll: { timeout: 20_000 } },
     // Two ONNX Runtime thread pools on one small machine only slow each other down.
     fileParallelism: false,
   },

@@ -4,73 +4,14 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { ForetokenError } from './errors.ts';
-
-export interface Settings {
-  readonly model: string;
-  readonly host: string;
-  readonly port: number;
-  /** 0: chosen by the engine. */
-  readonly numThreads: number;
-  /** 0: chosen by the engine. */
-  readonly numWorkers: number;
-  readonly maxNumSeqs: number;
-  readonly maxQueue: number;
-  /** 0: chosen by the engine. */
-  readonly kvCacheMib: number;
-  readonly prefixCache: 'on' | 'off';
-  /** 0: the model's own default. */
-  readonly numDraftTokens: number;
-  readonly speculation: 'auto' | 'off';
-  readonly maxBodyMib: number;
-  readonly shutdownTimeoutSeconds: number;
-  readonly logLevel: LogLevel;
-}
+import { accessSettings } from './settings/access.ts';
+import { connectionSettings } from './settings/connections.ts';
+import { number, oneOf, text, type Setting, type ValuesOf } from './settings/setting.ts';
 
 const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 export type LogLevel = (typeof logLevels)[number];
 
-interface Setting<Value> {
-  readonly flag: string;
-  /** The first that is set counts. */
-  readonly env: readonly string[];
-  readonly placeholder: string;
-  /** As text, parsed like any other value; absent where it must be looked up. */
-  readonly default?: string;
-  readonly description: string;
-  readonly expected: string;
-  /** Undefined: not as expected. */
-  readonly parse: (text: string) => Value | undefined;
-  /** A flag without a value that stands for `off`. */
-  readonly offFlag?: string;
-}
-
-function text(): Pick<Setting<string>, 'expected' | 'parse'> {
-  return { expected: 'a non-empty text', parse: (value) => (value === '' ? undefined : value) };
-}
-
-function number(
-  minimum: number,
-  maximum: number,
-  integer = true,
-): Pick<Setting<number>, 'expected' | 'parse'> {
-  return {
-    expected: `${integer ? 'an integer' : 'a number'} from ${minimum} to ${maximum}`,
-    parse: (value) => {
-      const parsed = /^\d+(\.\d+)?$/.test(value) ? Number(value) : NaN;
-      return parsed >= minimum && parsed <= maximum && (!integer || Number.isInteger(parsed))
-        ? parsed
-        : undefined;
-    },
-  };
-}
-
-function oneOf<const Value extends string>(
-  values: readonly Value[],
-): Pick<Setting<Value>, 'expected' | 'parse'> {
-  return { expected: values.join(' | '), parse: (value) => values.find((allowed) => allowed === value) };
-}
-
-const table: { readonly [Name in keyof Settings]: Setting<Settings[Name]> } = {
+const table = {
   model: {
     flag: 'model',
     env: ['FORETOKEN_MODEL'],
@@ -185,7 +126,11 @@ const table: { readonly [Name in keyof Settings]: Setting<Settings[Name]> } = {
     description: `One of ${logLevels.join(', ')}`,
     ...oneOf(logLevels),
   },
+  ...connectionSettings,
+  ...accessSettings,
 };
+
+export type Settings = ValuesOf<typeof table>;
 
 const modelsFolder = fileURLToPath(new URL('../models', import.meta.url));
 
@@ -202,18 +147,23 @@ export function defaultModelFolder(root: string = modelsFolder): string {
   throw new ForetokenError('invalid_setting', message, '--model');
 }
 
-function flagValues(args: readonly string[]): Partial<Record<string, string | boolean>> {
-  const settings: readonly Setting<unknown>[] = Object.values(table);
-  const options: Record<string, { type: 'string' | 'boolean' }> = {};
-  for (const { flag, offFlag } of settings) {
-    options[flag] = { type: 'string' };
+const settings: Readonly<Record<string, Setting<unknown>>> = table;
+
+function flagValues(args: readonly string[]): Partial<Record<string, string>> {
+  const options: Record<string, { type: 'string' | 'boolean'; multiple?: boolean }> = {};
+  for (const { flag, offFlag, isList = false } of Object.values(settings)) {
+    options[flag] = { type: 'string', multiple: isList };
     if (offFlag !== undefined) options[offFlag] = { type: 'boolean' };
   }
   try {
     const { values } = parseArgs({ args: [...args], options, strict: true, allowPositionals: false });
-    for (const { flag, offFlag } of settings)
-      if (offFlag !== undefined && values[offFlag] === true) values[flag] = 'off';
-    return values;
+    const texts: Partial<Record<string, string>> = {};
+    for (const { flag, offFlag } of Object.values(settings)) {
+      const value = values[flag];
+      if (value !== undefined) texts[flag] = String(value);
+      if (offFlag !== undefined && values[offFlag] === true) texts[flag] = 'off';
+    }
+    return texts;
   } catch (error) {
     const [sentence = ''] = String(error)
       .replace(/^TypeError(?: \[\w+\])?: /, '')
@@ -225,38 +175,26 @@ function flagValues(args: readonly string[]): Partial<Record<string, string | bo
 /** Flags win over the environment, and `FORETOKEN_` names over general ones. An empty variable is an absent one. */
 export function readSettings(args: readonly string[], env: NodeJS.ProcessEnv): Settings {
   const flags = flagValues(args);
-  const read = <Value>(setting: Setting<Value>): Value | undefined => {
+  const read = (setting: Setting<unknown>): unknown => {
     const name = setting.env.find((candidate) => (env[candidate] ?? '') !== '');
     const given = flags[setting.flag] ?? (name === undefined ? setting.default : env[name]);
-    if (typeof given !== 'string') return undefined;
+    if (given === undefined) return setting.absent;
     const value = setting.parse(given);
     if (value !== undefined) return value;
     const source = flags[setting.flag] === undefined ? `${name} (--${setting.flag})` : `--${setting.flag}`;
-    const message = `${source}: expected ${setting.expected}, got ${JSON.stringify(given)}`;
+    const got = setting.isSecret === true ? 'something else' : JSON.stringify(given);
+    const message = `${source}: expected ${setting.expected}, got ${got}`;
     throw new ForetokenError('invalid_setting', message, `--${setting.flag}`);
   };
-  const required = <Value>(setting: Setting<Value>): Value => read(setting)!;
-  return {
-    model: read(table.model) ?? defaultModelFolder(),
-    host: required(table.host),
-    port: required(table.port),
-    numThreads: required(table.numThreads),
-    numWorkers: required(table.numWorkers),
-    maxNumSeqs: required(table.maxNumSeqs),
-    maxQueue: required(table.maxQueue),
-    kvCacheMib: required(table.kvCacheMib),
-    prefixCache: required(table.prefixCache),
-    numDraftTokens: required(table.numDraftTokens),
-    speculation: required(table.speculation),
-    maxBodyMib: required(table.maxBodyMib),
-    shutdownTimeoutSeconds: required(table.shutdownTimeoutSeconds),
-    logLevel: required(table.logLevel),
-  };
+  const values = Object.fromEntries(
+    Object.entries(settings).map(([name, setting]) => [name, read(setting)]),
+  ) as Settings;
+  return { ...values, model: values.model ?? defaultModelFolder() };
 }
 
 /** The settings' part of `--help`. */
 export function settingsHelp(): string {
-  const rows = Object.values(table).map((setting) => ({
+  const rows = Object.values(settings).map((setting) => ({
     flag: `--${setting.flag} ${setting.placeholder}`,
     text:
       setting.default === undefined

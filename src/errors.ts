@@ -10,8 +10,14 @@ export type ErrorCode =
   | 'chat_template_missing'
   | 'suffix_not_supported'
   | 'body_too_large'
+  | 'receive_timeout'
+  // the client
+  | 'invalid_api_key'
+  | 'origin_not_allowed'
+  | 'rate_limit_exceeded'
   // the server
   | 'queue_full'
+  | 'deadline_exceeded'
   | 'model_loading'
   | 'server_draining'
   | 'engine_failed'
@@ -20,15 +26,22 @@ export type ErrorCode =
   | 'invalid_setting'
   | 'invalid_model';
 
+export interface RefusalOptions extends ErrorOptions {
+  /** When trying again will help, if that is known better than by the code. */
+  readonly retryAfterSeconds?: number;
+}
+
 /** A refusal that says what was expected and what came. `param` names the offending field, flag or file. */
 export class ForetokenError extends Error {
   readonly code: ErrorCode;
   readonly param: string | null;
+  readonly retryAfterSeconds: number | undefined;
 
-  constructor(code: ErrorCode, message: string, param: string | null = null, options?: ErrorOptions) {
+  constructor(code: ErrorCode, message: string, param: string | null = null, options?: RefusalOptions) {
     super(message, options);
     this.name = 'ForetokenError';
     this.code = code;
     this.param = param;
+    this.retryAfterSeconds = options?.retryAfterSeconds;
   }
 }

@@ -1,19 +1,16 @@
 /** `foretoken serve`: listens at once, loads the model meanwhile, and drains before it exits. */
-import closeWithGrace from 'close-with-grace';
 import type { FastifyInstance } from 'fastify';
 import { pino, type Logger } from 'pino';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { readSettings, type Settings } from '../config.ts';
 import { startEngine, type EngineOptions } from '../engine/engine.ts';
 import type { Engine } from '../engine/generation.ts';
 import { ForetokenError } from '../errors.ts';
 import { PrometheusMetrics } from '../metrics/prometheus.ts';
-import { buildApp } from '../server/app.ts';
+import { buildApp, type AppDependencies } from '../server/app.ts';
 import { EngineGate } from '../server/engine-gate.ts';
 import { version } from '../version.ts';
-
-/** Beyond the time that requests get: for closing sockets and freeing the model. */
-const closeMs = 5000;
+import { openApiKeys } from './api-key-file.ts';
+import { drainOnSignal } from './drain.ts';
 
 async function listen(app: FastifyInstance, { host, port }: Settings): Promise<string> {
   try {
@@ -43,29 +40,45 @@ function engineOptions(settings: Settings, observer: PrometheusMetrics, logger: 
   };
 }
 
+type AppSettings = Omit<AppDependencies, 'gate' | 'metrics' | 'logger' | 'version'>;
+
+function appSettings(settings: Settings, logger: Logger): AppSettings {
+  return {
+    maxBodyBytes: Math.ceil(settings.maxBodyMib * 1024 * 1024),
+    keys: openApiKeys(settings, logger),
+    publicRoutes: settings.publicRoutes,
+    requestsPerMinute: settings.requestsPerMinute,
+    requestTimeoutMs: settings.requestTimeoutSeconds * 1000,
+    corsOrigins: settings.corsOrigins,
+    trustedProxies: settings.trustedProxies,
+    connections: {
+      maxConnections: settings.maxConnections,
+      receiveTimeoutMs: settings.receiveTimeoutSeconds * 1000,
+      sendTimeoutMs: settings.sendTimeoutSeconds * 1000,
+    },
+  };
+}
+
 /** `loadEngine` resolves when the engine is ready for requests. */
 export async function serve(args: readonly string[], loadEngine = startEngine): Promise<void> {
   const settings = readSettings(args, process.env);
   const logger = pino({ level: settings.logLevel });
-  const gate = new EngineGate();
+  const gate = new EngineGate({ maxConcurrentPerClient: settings.maxConcurrentPerKey });
   const metrics = new PrometheusMetrics();
-  const maxBodyBytes = Math.ceil(settings.maxBodyMib * 1024 * 1024);
-  const app = await buildApp({ gate, metrics, logger, version, maxBodyBytes });
+  const app = await buildApp({ gate, metrics, logger, version, ...appSettings(settings, logger) });
   let engine: Engine | null = null;
 
-  const timeoutMs = settings.shutdownTimeoutSeconds * 1000;
-  const closer = closeWithGrace({ delay: timeoutMs + closeMs, logger }, async ({ signal, err, manual }) => {
-    if (err !== undefined) logger.fatal({ err }, 'unexpected error, closing');
-    logger.info({ signal, timeoutSeconds: settings.shutdownTimeoutSeconds }, 'draining');
-    gate.startDraining();
-    await Promise.race([gate.whenIdle(), sleep(err === undefined ? timeoutMs : 0)]);
-    // Ends with an error what is still running, so that closing the server need not wait for it.
-    await engine?.close();
-    await app.close();
-    metrics.close();
-    logger.info('closed');
-    // Only the engine's end closes the server from within.
-    if (manual === true) process.exit(1);
+  const ending = drainOnSignal({
+    gate,
+    logger,
+    timeoutMs: settings.shutdownTimeoutSeconds * 1000,
+    ignoresHangup: settings.apiKeyFile !== null,
+    async close() {
+      // First, so that closing the server need not wait for what is still running.
+      await engine?.close();
+      await app.close();
+      metrics.close();
+    },
   });
 
   // Listening comes first, so that probes are answered while the model loads.
@@ -73,7 +86,7 @@ export async function serve(args: readonly string[], loadEngine = startEngine): 
   logger.info({ url, model: settings.model }, 'listening, loading the model');
   engine = await loadEngine({
     ...engineOptions(settings, metrics, logger),
-    onGaveUp: () => closer.close(),
+    onGaveUp: () => ending.fail(),
   });
   metrics.watch(engine);
   gate.open(engine);

@@ -16,8 +16,13 @@ const statusByCode: Record<ErrorCode, number> = {
   model_not_found: 404,
   route_not_found: 404,
   response_not_found: 404,
+  receive_timeout: 408,
   body_too_large: 413,
+  invalid_api_key: 401,
+  origin_not_allowed: 403,
+  rate_limit_exceeded: 429,
   queue_full: 429,
+  deadline_exceeded: 504,
   model_loading: 503,
   server_draining: 503,
   engine_failed: 503,
@@ -28,6 +33,7 @@ const statusByCode: Record<ErrorCode, number> = {
 
 /** Seconds after which trying again may help; absent where it will not. */
 const retryAfterByCode: Partial<Record<ErrorCode, number>> = {
+  rate_limit_exceeded: 1,
   queue_full: 1,
   model_loading: 2,
   server_draining: 5,
@@ -37,8 +43,8 @@ export function httpStatus(code: ErrorCode): number {
   return statusByCode[code];
 }
 
-export function retryAfterSeconds(code: ErrorCode): number | undefined {
-  return retryAfterByCode[code];
+export function retryAfterSeconds(error: ForetokenError): number | undefined {
+  return error.retryAfterSeconds ?? retryAfterByCode[error.code];
 }
 
 function errorType(status: number): string {

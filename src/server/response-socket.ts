@@ -8,8 +8,10 @@ import { ForetokenError } from '../errors.ts';
 import type { EngineGate } from './engine-gate.ts';
 import { publicError } from './error-body.ts';
 import { ResponseEvents } from './response-events.ts';
+import { startDeadline } from './request-signal.ts';
 import { responseGenerationRequest } from './response-request.ts';
 import type { ResponseCancel, ResponseCreate } from './schemas/response.ts';
+import { SocketSender } from './socket-sender.ts';
 import { describeValue, validationError } from './validation-message.ts';
 
 /** A compiled schema, as ajv makes it. */
@@ -22,37 +24,50 @@ export interface Validator<Value> {
 export interface ResponseSocketOptions {
   readonly gate: EngineGate;
   readonly log: FastifyBaseLogger;
+  readonly client: string;
   readonly maxMessageBytes: number;
+  /** From the arrival of a `response.create`; 0: none. */
+  readonly requestTimeoutMs: number;
+  readonly sendTimeoutMs: number;
+  /** Throws where the client's key or rate do not allow another response. */
+  readonly assertMayCreate: () => Promise<void>;
   readonly validateCreate: Validator<ResponseCreate>;
   readonly validateCancel: Validator<ResponseCancel>;
 }
 
-/** Beyond this many unsent bytes a response waits, and its generation with it, until they have left. */
-const maxBufferedBytes = 64 * 1024;
 const maxResponsesPerSocket = 32;
+/** How long a peer that does not read may take to answer that its socket is closed. */
+const closeHandshakeMs = 5000;
 
 export class ResponseSocket {
   readonly #socket: WebSocket;
   readonly #options: ResponseSocketOptions;
+  readonly #sender: SocketSender;
   readonly #running = new Map<string, AbortController>();
 
   constructor(socket: WebSocket, options: ResponseSocketOptions) {
+    const { draining } = options.gate;
+    const drain = (): void => this.#closeIfDrained();
     this.#socket = socket;
     this.#options = options;
+    this.#sender = new SocketSender(socket, options.sendTimeoutMs, () => this.#dropStalled());
     socket.on('message', (data, isBinary) => {
       if (isBinary) socket.close(1003, 'expected text frames');
-      else this.#receive(data);
+      else void this.#receive(data);
     });
     socket.on('close', () => {
-      for (const abort of this.#running.values()) abort.abort();
+      draining.removeEventListener('abort', drain);
+      this.#abortAll();
     });
+    draining.addEventListener('abort', drain);
+    this.#closeIfDrained();
   }
 
-  #receive(data: RawData): void {
+  async #receive(data: RawData): Promise<void> {
     let message: unknown;
     try {
       message = this.#parse(data);
-      this.#dispatch(message);
+      await this.#dispatch(message);
     } catch (error) {
       this.#refuse(error, message);
     }
@@ -76,7 +91,7 @@ export class ResponseSocket {
     }
   }
 
-  #dispatch(message: unknown): void {
+  async #dispatch(message: unknown): Promise<void> {
     if (message === null || typeof message !== 'object' || Array.isArray(message)) {
       throw new ForetokenError(
         'invalid_request',
@@ -88,7 +103,7 @@ export class ResponseSocket {
     switch (type) {
       case 'response.create':
         assertValid(validateCreate, message);
-        this.#create(message);
+        await this.#create(message);
         break;
       case 'response.cancel':
         assertValid(validateCancel, message);
@@ -101,9 +116,11 @@ export class ResponseSocket {
     }
   }
 
-  #create(request: ResponseCreate): void {
-    const { gate, log } = this.#options;
+  async #create(request: ResponseCreate): Promise<void> {
+    const { gate, log, client, requestTimeoutMs, assertMayCreate } = this.#options;
     gate.assertReady();
+    await assertMayCreate();
+    if (this.#socket.readyState !== this.#socket.OPEN) return;
     if (this.#running.size >= maxResponsesPerSocket) {
       throw new ForetokenError(
         'queue_full',
@@ -112,7 +129,9 @@ export class ResponseSocket {
     }
     const { model } = gate;
     const abort = new AbortController();
-    const generation = gate.generate([responseGenerationRequest(request, model)], abort.signal);
+    const caller = { client, signal: abort.signal };
+    const generation = gate.generate([responseGenerationRequest(request, model)], caller);
+    const callOffDeadline = startDeadline(abort, requestTimeoutMs);
     const events = new ResponseEvents({
       request,
       model: model.id,
@@ -122,8 +141,10 @@ export class ResponseSocket {
     this.#run(events.from(generation))
       .catch((error: unknown) => log.error({ err: error, responseId: events.id }, 'response failed'))
       .finally(() => {
+        callOffDeadline();
         abort.abort();
         this.#running.delete(events.id);
+        this.#closeIfDrained();
       });
   }
 
@@ -139,18 +160,27 @@ export class ResponseSocket {
   async #run(events: AsyncIterable<object>): Promise<void> {
     for await (const event of events) {
       if (this.#socket.readyState !== this.#socket.OPEN) return;
-      await this.#send(event);
+      await this.#sender.send(event);
     }
   }
 
-  /** Resolves at once, or where too much is unsent already, when all of it has left or the socket has closed. */
-  async #send(event: object): Promise<void> {
-    const socket = this.#socket;
-    const text = JSON.stringify(event);
-    await new Promise<void>((resolve) => {
-      socket.send(text, () => resolve());
-      if (socket.bufferedAmount <= maxBufferedBytes) resolve();
-    });
+  #abortAll(): void {
+    for (const abort of this.#running.values()) abort.abort();
+  }
+
+  /** While the server drains, a socket stays open as long as a response is running on it. */
+  #closeIfDrained(): void {
+    if (this.#running.size > 0 || !this.#options.gate.draining.aborted) return;
+    this.#socket.close(1001, 'server shutting down');
+  }
+
+  /** Gives back what a peer that has stopped reading holds, and tells it, should it read on. */
+  #dropStalled(): void {
+    const { log, sendTimeoutMs } = this.#options;
+    log.warn({ numResponses: this.#running.size, sendTimeoutMs }, 'socket takes nothing, closing it');
+    this.#abortAll();
+    this.#socket.close(1008, `nothing was read for ${sendTimeoutMs / 1000} s`);
+    setTimeout(() => this.#socket.terminate(), closeHandshakeMs).unref();
   }
 
   /** Who sends nonsense without reading the answers is not read any further either. */
@@ -161,8 +191,15 @@ export class ResponseSocket {
     const eventId =
       message !== null && typeof message === 'object' && 'event_id' in message ? message.event_id : null;
     const echoed = typeof eventId === 'string' ? { event_id: eventId.slice(0, 512) } : {};
-    const sent = this.#send({ type: 'error', sequence_number: 0, code, message: text, param, ...echoed });
-    if (socket.bufferedAmount <= maxBufferedBytes) return;
+    const sent = this.#sender.send({
+      type: 'error',
+      sequence_number: 0,
+      code,
+      message: text,
+      param,
+      ...echoed,
+    });
+    if (!this.#sender.isFull) return;
     socket.pause();
     void sent.then(() => socket.resume());
   }

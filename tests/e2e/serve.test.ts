@@ -1,6 +1,11 @@
-import { createServer } from 'node:net';
 import { once } from 'node:events';
-import { afterEach, describe, expect, test } from 'vitest';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { WebSocket } from 'ws';
+import { SocketClient } from '../support/socket-client.ts';
 import { sseEvents } from '../support/sse-events.ts';
 import { ServerProcess } from '../support/server-process.ts';
 
@@ -90,13 +95,71 @@ describe('on SIGTERM', () => {
     expect(await server.exitCode).toBe(0);
   });
 
-  test('a second signal ends it at once', async () => {
+  test('a second signal aborts what runs, with an error event, and the exit code is 1', async () => {
     const server = scripted();
     const running = await complete(await server.baseUrl(), { stream: true, max_tokens: 1000 });
     server.child.kill('SIGTERM');
     await server.logged('draining');
-    server.child.kill('SIGTERM');
-    await expect(running.text()).rejects.toThrow('terminated');
+    server.child.kill('SIGINT');
+    expect(sseEvents(await running.text()).at(-1)).toMatchObject({ error: { code: 'engine_failed' } });
     expect(await server.exitCode).toBe(1);
+  });
+
+  test('a socket is closed with 1001 once its response has ended', async () => {
+    const server = scripted();
+    const socket = new WebSocket(`${(await server.baseUrl()).replace('http', 'ws')}/v1/responses`);
+    const client = new SocketClient(socket);
+    await once(socket, 'open');
+    client.send({ type: 'response.create', input: 'x', ignore_eos: true, max_output_tokens: 60 });
+    await client.takeType('response.output_text.delta');
+    const closed = once(socket, 'close');
+    server.child.kill('SIGTERM');
+    const { response } = await client.takeType('response.incomplete');
+    expect(response!.usage!['output_tokens']).toBe(60);
+    expect((await closed)[0]).toBe(1001);
+    expect(await server.exitCode).toBe(0);
+  });
+});
+
+describe('with --api-key-file', () => {
+  let folder: string;
+  let file: string;
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'keys-'));
+    file = join(folder, 'keys');
+  });
+  afterEach(() => rmSync(folder, { recursive: true }));
+
+  test('keys are read again on SIGHUP, where the file is of use', async () => {
+    writeFileSync(file, 'alice:sk-old\n');
+    const server = scripted(['--api-key-file', file, '--api-key', 'sk-flag']);
+    const baseUrl = await server.baseUrl();
+    const statusOf = async (key: string): Promise<number> =>
+      (await fetch(`${baseUrl}/v1/models`, { headers: { authorization: `Bearer ${key}` } })).status;
+    expect([await statusOf('sk-old'), await statusOf('sk-new'), await statusOf('sk-flag')]).toEqual([
+      200, 401, 200,
+    ]);
+
+    writeFileSync(file, '# none left\n');
+    server.child.kill('SIGHUP');
+    await server.logged('API keys not reloaded, the old ones stay');
+    expect(await statusOf('sk-old')).toBe(200);
+
+    writeFileSync(file, 'alice:sk-new\n');
+    server.child.kill('SIGHUP');
+    expect(await server.logged('API keys reloaded')).toMatchObject({ numKeys: 2 });
+    expect([await statusOf('sk-old'), await statusOf('sk-new'), await statusOf('sk-flag')]).toEqual([
+      401, 200, 200,
+    ]);
+    server.child.kill('SIGTERM');
+    expect(await server.exitCode).toBe(0);
+    expect(server.stdout + server.stderr).not.toContain('sk-');
+  });
+
+  test('a file without keys is refused at start, in one line', async () => {
+    writeFileSync(file, '\n');
+    const server = start('src/main.ts', ['serve', '--model', 'any', '--port', '0', '--api-key-file', file]);
+    expect(await server.exitCode).toBe(1);
+    expect(server.stderr).toBe(`foretoken: --api-key-file: expected keys in ${file}, got none\n`);
   });
 });

@@ -164,12 +164,25 @@ describe('a response on the socket', () => {
 });
 
 describe('the server and its sockets', () => {
-  test('refuses what comes while draining and closes sockets with 1001', async () => {
-    const client = await connect();
+  test('refuses what comes while draining, and closes with 1001 once nothing runs on a socket', async () => {
+    const client = await connect({ roundMs: 10 });
+    const idle = new SocketClient(await server!.app.injectWS('/v1/responses'));
+    client.send({ type: 'response.create', input: 'x', ignore_eos: true, max_output_tokens: 30 });
+    await client.takeType('response.output_text.delta');
+    const [idleClose, close] = [closed(idle), closed(client)];
     server!.gate.startDraining();
+    expect(await idleClose).toBe(1001);
     client.send({ type: 'response.create', input: 'x' });
     expect(await client.takeType('error')).toMatchObject({ code: 'server_draining' });
-    const close = closed(client);
+    const last = await client.takeType('response.incomplete');
+    expect(last.response!.usage!['output_tokens']).toBe(30);
+    expect(await close).toBe(1001);
+    const late = await server!.app.injectWS('/v1/responses');
+    expect(await closed(new SocketClient(late))).toBe(1001);
+  });
+
+  test('closes idle sockets with 1001 when it is closed', async () => {
+    const close = closed(await connect());
     await server!.close();
     expect(await close).toBe(1001);
     server = undefined;
@@ -196,8 +209,25 @@ describe('the server and its sockets', () => {
     expect(last.response!.usage!['output_tokens']).toBe(3000);
   });
 
+  test('gives up a reader that takes nothing, says why, and holds nothing for it', async () => {
+    const client = await connect({
+      model: { maxModelLength: 100_000 },
+      app: { connections: { sendTimeoutMs: 50 } },
+    });
+    client.socket.pause();
+    client.send({ type: 'response.create', input: 'x', ignore_eos: true, max_output_tokens: 90_000 });
+    await expect.poll(() => server!.gate.numActive).toBe(1);
+    const close = new Promise((resolve) => {
+      client.socket.once('close', (code, reason) => resolve([code, reason.toString()]));
+    });
+    await server!.gate.whenIdle();
+    await expect.poll(loaded).toBe(0);
+    client.socket.resume();
+    expect(await close).toEqual([1008, 'nothing was read for 0.05 s']);
+  });
+
   test('drops a peer that answers no ping', async () => {
-    const client = await connect({ app: { pingIntervalMs: 20 } });
+    const client = await connect({ app: { connections: { pingIntervalMs: 20 } } });
     expect(server!.app.websocketServer.clients.size).toBe(1);
     client.socket.pause();
     await expect.poll(() => server!.app.websocketServer.clients.size).toBe(0);

@@ -100,8 +100,16 @@ export class ScriptedEngine implements Engine {
     admission.isBegun = true;
     const numDraftTokens = request.speculation?.maxDraftTokens ?? this.model.numSpecTokens;
     const run = new ScriptedRun(request, script, new SpecDecodeStats(numDraftTokens));
+    const aborted = new Promise<void>((resolve) => {
+      if (signal.aborted) resolve();
+      signal.addEventListener('abort', () => resolve(), { once: true });
+    });
     let outcome: FinishReason | 'abort' | 'error' = 'abort';
-    await this.#turn();
+    if (!(await this.#turn(aborted))) {
+      this.#numAdmitted -= 1;
+      this.#options.observer?.requestFinished(outcome, run.report());
+      return;
+    }
     try {
       if (request.echo) {
         const tokens = script.promptIds.map((tokenId) => generatedToken(tokenId, 'target', request));
@@ -110,8 +118,8 @@ export class ScriptedEngine implements Engine {
         yield { type: 'prompt-evaluated', text, tokens };
       }
       while (run.finishReason === null) {
-        await this.#options.hold;
-        await sleep(this.#options.roundMs ?? 0);
+        await Promise.race([this.#options.hold, aborted]);
+        await Promise.race([sleep(this.#options.roundMs ?? 0), aborted]);
         if (signal.aborted) return;
         if (this.state !== 'ready') throw new ForetokenError('engine_failed', 'the engine was closed');
         if (run.numRounds === this.#options.failingRound) throw new Error('scripted failure');
@@ -132,12 +140,22 @@ export class ScriptedEngine implements Engine {
     }
   }
 
-  async #turn(): Promise<void> {
+  /** False: aborted while it waited. */
+  async #turn(aborted: Promise<void>): Promise<boolean> {
     if (this.#numRunning >= (this.#options.maxRunning ?? 4)) {
-      await new Promise<void>((resolve) => {
-        this.#waiting.push(resolve);
+      let wake = (): void => {};
+      const woken = new Promise<void>((resolve) => {
+        wake = resolve;
       });
+      this.#waiting.push(wake);
+      await Promise.race([woken, aborted]);
+      const index = this.#waiting.indexOf(wake);
+      if (index >= 0) {
+        this.#waiting.splice(index, 1);
+        return false;
+      }
     }
     this.#numRunning += 1;
+    return true;
   }
 }

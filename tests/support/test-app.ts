@@ -15,13 +15,14 @@ export interface TestApp {
 
 export interface TestAppOptions extends ScriptedEngineOptions {
   readonly loading?: boolean;
+  readonly gate?: EngineGate;
   readonly app?: Partial<AppDependencies>;
 }
 
 /** The whole surface over a scripted engine, not listening. */
 export async function testApp(options: TestAppOptions = {}): Promise<TestApp> {
   const metrics = new PrometheusMetrics();
-  const gate = new EngineGate();
+  const gate = options.gate ?? new EngineGate();
   const engine = new ScriptedEngine({ observer: metrics, ...options });
   const logger = pino({ level: 'silent' });
   const app = await buildApp({

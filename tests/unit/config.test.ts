@@ -34,6 +34,17 @@ describe('readSettings', () => {
       maxBodyMib: 4,
       shutdownTimeoutSeconds: 30,
       logLevel: 'info',
+      requestTimeoutSeconds: 600,
+      receiveTimeoutSeconds: 60,
+      sendTimeoutSeconds: 30,
+      maxConnections: 4096,
+      apiKeys: [],
+      apiKeyFile: null,
+      publicRoutes: [],
+      maxConcurrentPerKey: 0,
+      requestsPerMinute: 0,
+      corsOrigins: [],
+      trustedProxies: [],
     });
   });
 
@@ -76,6 +87,12 @@ describe('readSettings', () => {
     [['--prefix-cache', 'maybe'], {}, 'expected on | off, got "maybe"'],
     [['--speculation', 'on'], {}, 'expected auto | off, got "on"'],
     [[], { FORETOKEN_LOG_LEVEL: 'loud' }, 'FORETOKEN_LOG_LEVEL (--log-level): expected fatal | error'],
+    [['--cors-origin', 'https://a.example/page'], {}, '--cors-origin: expected an origin such as'],
+    [['--cors-origin', 'https://a.example,'], {}, 'got "https://a.example,"'],
+    [['--public-routes', 'metrics,health'], {}, 'expected metrics | docs, or several'],
+    [['--trust-proxy', '10.0.0.0/33'], {}, 'ADDRESS/BITS'],
+    [['--trust-proxy', 'on'], {}, 'got "on"'],
+    [['--api-key', ''], {}, '--api-key: expected a key'],
     [['--nonsense'], {}, "Unknown option '--nonsense'"],
     [['--port'], {}, 'argument missing'],
     [['stray'], {}, 'stray'],
@@ -87,9 +104,33 @@ describe('readSettings', () => {
   });
 });
 
+describe('lists', () => {
+  test('are given with commas, several times, or in the environment', () => {
+    const args = ['--cors-origin', 'https://a.example', '--cors-origin=http://localhost:3000,*'];
+    const env = {
+      FORETOKEN_PUBLIC_ROUTES: 'metrics, docs',
+      FORETOKEN_TRUST_PROXY: 'loopback,10.0.0.0/8,::1',
+    };
+    expect(readSettings([...model, ...args], env)).toMatchObject({
+      corsOrigins: ['https://a.example', 'http://localhost:3000', '*'],
+      publicRoutes: ['metrics', 'docs'],
+      trustedProxies: ['loopback', '10.0.0.0/8', '::1'],
+    });
+  });
+
+  test('of keys hold hashes, and no message has a key', () => {
+    const settings = readSettings([...model, '--api-key', 'sk-one', '--api-key', 'sk-two'], {});
+    expect(settings.apiKeys.map(({ name }) => name)).toEqual(['key-456f1612', 'key-5e312785']);
+    expect(JSON.stringify(settings)).not.toContain('sk-');
+    const refused = refusal(() => readSettings(model, { FORETOKEN_API_KEY: 'sk-one,sk two' }));
+    expect(refused.message).toContain('FORETOKEN_API_KEY (--api-key): expected a key');
+    expect(refused.message).not.toContain('sk');
+  });
+});
+
 test('settingsHelp explains every flag with its variables and default', () => {
   const lines = settingsHelp().split('\n');
-  expect(lines).toHaveLength(14);
+  expect(lines).toHaveLength(25);
   expect(lines.every((line) => /^ {2}--[a-z-]+ \S+ +\S.* \[FORETOKEN_[A-Z_]+(, [A-Z]+)?\]$/.test(line))).toBe(
     true,
   );

@@ -2,6 +2,8 @@ import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
 
 const checkMs = 50;
+/** For the ends of answers to leave; whoever does not take them by then does not hold the server up. */
+const lastMs = 2000;
 
 /**
  * Closing ends the connections that are idle at that moment. One whose answer is still being sent stays open for reuse
@@ -10,9 +12,12 @@ const checkMs = 50;
 async function closing(app: FastifyInstance): Promise<void> {
   app.addHook('preClose', async () => {
     if (!app.server.listening) return;
-    const timer = setInterval(() => app.server.closeIdleConnections(), checkMs);
-    timer.unref();
-    app.server.once('close', () => clearInterval(timer));
+    const timer = setInterval(() => app.server.closeIdleConnections(), checkMs).unref();
+    const lastTimer = setTimeout(() => app.server.closeAllConnections(), lastMs).unref();
+    app.server.once('close', () => {
+      clearInterval(timer);
+      clearTimeout(lastTimer);
+    });
   });
 }
 

@@ -18,6 +18,7 @@ function requestFault(error: unknown): ForetokenError | undefined {
   if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') {
     return new ForetokenError('invalid_request', 'content-type: expected application/json', 'content-type');
   }
+  if (code === 'ECONNRESET') return new ForetokenError('invalid_request', 'the request ended too early');
   if (statusCode === 413) return new ForetokenError('body_too_large', 'body: larger than the server accepts');
   if (typeof statusCode !== 'number' || statusCode < 400 || statusCode >= 500) return undefined;
   return new ForetokenError('invalid_request', error.message);
@@ -25,8 +26,9 @@ function requestFault(error: unknown): ForetokenError | undefined {
 
 export function sendError(reply: FastifyReply, thrown: unknown): FastifyReply {
   const error = requestFault(thrown) ?? publicError(thrown, reply.log);
-  const retryAfter = retryAfterSeconds(error.code);
+  const retryAfter = retryAfterSeconds(error);
   if (retryAfter !== undefined) reply.header('retry-after', retryAfter);
+  if (error.code === 'invalid_api_key') reply.header('www-authenticate', 'Bearer');
   reply.log.debug({ code: error.code, param: error.param }, 'request refused');
   return reply.code(httpStatus(error.code)).type('application/json; charset=utf-8').send(errorBody(error));
 }

@@ -3,8 +3,22 @@ import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
 
+export interface OpenapiOptions {
+  readonly version: string;
+  readonly hasKeys: boolean;
+}
+
+/** The page needs no more than its own files; not TLS either, which may be there or not. */
+const pagePolicy =
+  "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; object-src 'none'; frame-ancestors 'none'";
+
+const bearerKey = {
+  components: { securitySchemes: { key: { type: 'http' as const, scheme: 'bearer' } } },
+  security: [{ key: [] }],
+};
+
 /** `/openapi.json` and `/docs`, from the schemas that validate. */
-async function openapi(app: FastifyInstance, { version }: { version: string }): Promise<void> {
+async function openapi(app: FastifyInstance, { version, hasKeys }: OpenapiOptions): Promise<void> {
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
@@ -21,9 +35,18 @@ async function openapi(app: FastifyInstance, { version }: { version: string }): 
         { name: 'models', description: 'What is loaded' },
         { name: 'operations', description: 'Health and metrics' },
       ],
+      ...(hasKeys ? bearerKey : {}),
     },
   });
-  await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: true });
+  await app.register(swaggerUi, {
+    routePrefix: '/docs',
+    uiHooks: {
+      onRequest(_request, reply, done) {
+        reply.header('content-security-policy', pagePolicy);
+        done();
+      },
+    },
+  });
   app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger());
 }
 

@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { ForetokenError } from '../../errors.ts';
-import type { EngineGate } from '../engine-gate.ts';
+import { clientOf } from '../client.ts';
 import { ResponseSocket, type Validator } from '../response-socket.ts';
 import {
   responseCancelSchema,
@@ -8,10 +8,13 @@ import {
   type ResponseCancel,
   type ResponseCreate,
 } from '../schemas/response.ts';
+import type { GenerationRouteOptions } from './completions.ts';
 
-export interface ResponseRouteOptions {
-  readonly gate: EngineGate;
+export interface ResponseRouteOptions extends GenerationRouteOptions {
+  /** Throws where the key that opened a socket is not valid any more. */
+  readonly authenticate: (request: FastifyRequest) => void;
   readonly maxMessageBytes: number;
+  readonly sendTimeoutMs: number;
 }
 
 type Compiled = ReturnType<FastifyRequest['compileValidationSchema']>;
@@ -29,7 +32,7 @@ function refuse(): never {
 }
 
 export async function responseRoutes(app: FastifyInstance, options: ResponseRouteOptions): Promise<void> {
-  const { gate, maxMessageBytes } = options;
+  const { gate, authenticate, countRequest, ...limits } = options;
   app.route({
     method: 'GET',
     url: '/v1/responses',
@@ -40,9 +43,19 @@ export async function responseRoutes(app: FastifyInstance, options: ResponseRout
       // Compiled once: Fastify keeps validators by their schema.
       const validateCreate = validator<ResponseCreate>(request.compileValidationSchema(responseCreateSchema));
       const validateCancel = validator<ResponseCancel>(request.compileValidationSchema(responseCancelSchema));
-      const log = request.log;
       // The socket lives on by its listeners.
-      void new ResponseSocket(socket, { gate, log, maxMessageBytes, validateCreate, validateCancel });
+      void new ResponseSocket(socket, {
+        ...limits,
+        gate,
+        log: request.log,
+        client: clientOf(request),
+        validateCreate,
+        validateCancel,
+        async assertMayCreate() {
+          authenticate(request);
+          await countRequest(request);
+        },
+      });
     },
   });
   app.post('/v1/responses', { schema: { hide: true } }, refuse);
