@@ -10,6 +10,7 @@ import { ForetokenError } from '../errors.ts';
 import { PrometheusMetrics } from '../metrics/prometheus.ts';
 import { buildApp } from '../server/app.ts';
 import { EngineGate } from '../server/engine-gate.ts';
+import { standardOutput } from './log-destination.ts';
 import { version } from '../version.ts';
 
 /** Beyond the time that requests get: for closing sockets and freeing the model. */
@@ -45,12 +46,12 @@ function engineOptions(settings: Settings, observer: PrometheusMetrics, logger: 
 /** `loadEngine` resolves when the engine is ready for requests. */
 export async function serve(args: readonly string[], loadEngine = startEngine): Promise<void> {
   const settings = readSettings(args, process.env);
-  const logger = pino({ level: settings.logLevel });
+  const logger = pino({ level: settings.logLevel }, standardOutput());
   const gate = new EngineGate();
   const metrics = new PrometheusMetrics();
   const maxBodyBytes = Math.ceil(settings.maxBodyMib * 1024 * 1024);
   const app = await buildApp({ gate, metrics, logger, version, maxBodyBytes });
-  let engine: Engine | null = null;
+  let loading: Promise<Engine> | null = null;
 
   const timeoutMs = settings.shutdownTimeoutSeconds * 1000;
   const closer = closeWithGrace({ delay: timeoutMs + closeMs, logger }, async ({ signal, err, manual }) => {
@@ -58,8 +59,12 @@ export async function serve(args: readonly string[], loadEngine = startEngine): 
     logger.info({ signal, timeoutSeconds: settings.shutdownTimeoutSeconds }, 'draining');
     gate.startDraining();
     await Promise.race([gate.whenIdle(), sleep(err === undefined ? timeoutMs : 0)]);
-    // Ends with an error what is still running, so that closing the server need not wait for it.
-    await engine?.close();
+    // Ends with an error what is still running, so that closing the server need not wait for it. Also waits for a model
+    // that is still loading: a process that exits while ONNX Runtime works in another thread is aborted.
+    await loading?.then(
+      async (engine) => engine.close(),
+      () => {},
+    );
     await app.close();
     metrics.close();
     logger.info('closed');
@@ -70,10 +75,9 @@ export async function serve(args: readonly string[], loadEngine = startEngine): 
   // Listening comes first, so that probes are answered while the model loads.
   const url = await listen(app, settings);
   logger.info({ url, model: settings.model }, 'listening, loading the model');
-  engine = await loadEngine({
-    ...engineOptions(settings, metrics, logger),
-    onGaveUp: () => closer.close(),
-  });
+  const options = engineOptions(settings, metrics, logger);
+  loading = loadEngine({ ...options, onGaveUp: () => closer.close() });
+  const engine = await loading;
   metrics.watch(engine);
   gate.open(engine);
   logger.info({ url, model: engine.model.id, docs: `${url}/docs` }, 'ready');
