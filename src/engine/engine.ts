@@ -18,7 +18,12 @@ import { assertFits, maxSequencePositions, type KvMemory } from './kv-memory.ts'
 import type { KvUsage } from './kv-store.ts';
 import { GenerationRun } from './generation-run.ts';
 import { checkRequest, encodePrompt, resolveSpeculation } from './prompt.ts';
-import { startWorkerThread, WorkerSupervisor, type LiveMessage, type StartWorker } from './worker-supervisor.ts';
+import {
+  startWorkerThread,
+  WorkerSupervisor,
+  type LiveMessage,
+  type StartWorker,
+} from './worker-supervisor.ts';
 
 export interface EngineOptions {
   /** A model folder. */
@@ -116,7 +121,8 @@ class WorkerEngine implements Engine {
     if (this.state === 'failed' || this.state === 'closed')
       throw new ForetokenError('engine_failed', 'the engine has stopped');
     const { model, options } = this;
-    if (this.state === 'loading') throw new ForetokenError('model_loading', 'the model is being loaded again');
+    if (this.state === 'loading')
+      throw new ForetokenError('model_loading', 'the model is being loaded again');
     checkRequest(asked, model);
     const kvMemory = this.kvMemory!;
     const speculation = resolveSpeculation(asked, model, options);
