@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { ErrorBody } from '../../src/server/error-body.ts';
 import {
   brokenJson,
+  expectSound,
   fuzzApp,
   jsonValues,
   maxBodyBytes,
@@ -71,6 +72,21 @@ const contentTypes = fc.constantFrom(
   'application/json; charset=latin1',
 );
 
+type Answer = Awaited<ReturnType<typeof server.app.inject>>;
+
+/** Null for what a client can make sense of. */
+function fault({ statusCode, headers, body }: Answer): unknown {
+  const isRefusal = [400, 404, 413, 429].includes(statusCode);
+  if (statusCode !== 200 && !isRefusal) return { statusCode, body };
+  if (String(headers['content-type']).startsWith('text/event-stream'))
+    return sseEvents(body).at(-1) === '[DONE]' ? null : body;
+  const answer = JSON.parse(body) as Partial<ErrorBody> & { readonly object?: string };
+  const isWhole = isRefusal
+    ? answer.error?.message !== '' && answer.error?.code !== 'internal_error'
+    : answer.object === 'text_completion';
+  return isWhole ? null : answer;
+}
+
 test('no body makes the server fail, and what it refuses it refuses in words', async () => {
   await fc.assert(
     fc.asyncProperty(routes, contentTypes, bodies, async (url, contentType, payload) => {
@@ -80,17 +96,8 @@ test('no body makes the server fail, and what it refuses it refuses in words', a
         headers: { 'content-type': contentType },
         payload,
       });
-      if (answer.statusCode === 200) {
-        if (String(answer.headers['content-type']).startsWith('text/event-stream'))
-          expect(sseEvents(answer.body).at(-1)).toBe('[DONE]');
-        else expect(answer.json()).toMatchObject({ object: 'text_completion' });
-      } else {
-        expect([400, 404, 413, 429]).toContain(answer.statusCode);
-        const { error } = answer.json<ErrorBody>();
-        expect(error.message).not.toBe('');
-        expect(error.code).not.toBe('internal_error');
-      }
-      await server.expectSound();
+      expect(fault(answer)).toBeNull();
+      await expectSound(server);
     }),
     runs(0.5),
   );

@@ -56,6 +56,19 @@ function damage(
   return rest.length === 0 || damaged.length === 0 ? damaged : damage(damaged, rest);
 }
 
+/** With a text through the tokenizer and back. */
+async function load(): Promise<void> {
+  await readManifest(folder);
+  const tokenizer = await loadTokenizer(folder);
+  tokenizer.decode(tokenizer.encode('let x = "漢字";\n'));
+}
+
+/** Null for a refusal that names the folder. */
+function fault(error: unknown): unknown {
+  const isRefusal = error instanceof ForetokenError && error.code === 'invalid_model';
+  return isRefusal && error.message.includes(folder) ? null : error;
+}
+
 test.each([
   ['genai_config.json', 0.035],
   ['foretoken.json', 0.03],
@@ -65,14 +78,7 @@ test.each([
   await fc.assert(
     fc.asyncProperty(changes, async (given) => {
       writeFileSync(join(folder, name), damage(originals.get(name)!, given));
-      try {
-        await readManifest(folder);
-        const tokenizer = await loadTokenizer(folder);
-        expect(typeof tokenizer.decode(tokenizer.encode('let x = "漢字";\n'))).toBe('string');
-      } catch (error) {
-        expect(error).toBeInstanceOf(ForetokenError);
-        expect(error).toMatchObject({ code: 'invalid_model', message: expect.stringContaining(folder) });
-      }
+      expect(await load().then(() => null, fault)).toBeNull();
     }),
     runs(share),
   );

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { afterAll, beforeAll, test } from 'vitest';
-import { fuzzApp, maxBodyBytes, runs, type FuzzApp } from '../support/fuzz.ts';
+import { expectSound, fuzzApp, maxBodyBytes, runs, type FuzzApp } from '../support/fuzz.ts';
 
 let server: FuzzApp;
 let port: number;
@@ -117,7 +117,7 @@ test('no bytes on a socket make the server fail', async () => {
   await fc.assert(
     fc.asyncProperty(heads, parts, fc.boolean(), async (head, bytes, isReset) => {
       await send(head, bytes, isReset);
-      await server.expectSound();
+      await expectSound(server);
     }),
     runs(0.15),
   );
