@@ -10,6 +10,7 @@ import { ForetokenError } from '../errors.ts';
 import { PrometheusMetrics } from '../metrics/prometheus.ts';
 import { buildApp } from '../server/app.ts';
 import { EngineGate } from '../server/engine-gate.ts';
+import { crashableWorker } from './crashable-worker.ts';
 import { standardOutput } from './log-destination.ts';
 import { version } from '../version.ts';
 
@@ -76,7 +77,12 @@ export async function serve(args: readonly string[], loadEngine = startEngine): 
   const url = await listen(app, settings);
   logger.info({ url, model: settings.model }, 'listening, loading the model');
   const options = engineOptions(settings, metrics, logger);
-  loading = loadEngine({ ...options, onGaveUp: () => closer.close() });
+  const startWorker = crashableWorker();
+  loading = loadEngine({
+    ...options,
+    ...(startWorker === undefined ? {} : { startWorker }),
+    onGaveUp: () => closer.close(),
+  });
   const engine = await loading;
   metrics.watch(engine);
   gate.open(engine);
