@@ -47,15 +47,19 @@ async function untilReady(): Promise<void> {
 }
 
 /** Load of all kinds while `disturb` is called again and again. A refusal is answered by a pause, as by any client. */
-async function phase(name: string, disturb: () => Promise<void>): Promise<void> {
+async function phase(name: string, disturb: () => Promise<ClientOutcome | void>): Promise<void> {
   const load = new MixedLoad(numClients, async () => {
     const outcome = await oneRequest(baseUrl);
     if (outcome.kind === 'refused') await sleep(250);
     return outcome;
   });
   const end = performance.now() + phaseMs;
-  while (performance.now() < end) await disturb();
-  record(name, await load.stop());
+  const outcomes: ClientOutcome[] = [];
+  while (performance.now() < end) {
+    const outcome = await disturb();
+    if (outcome !== undefined) outcomes.push(outcome);
+  }
+  record(name, [...outcomes, ...(await load.stop())]);
   await untilReady();
 }
 
@@ -84,7 +88,7 @@ record('the queue is full', await Promise.all(crowd));
 await phase('connections are cut', async () => {
   const leaveAfter = Math.floor(Math.random() * 3);
   const body = { prompt: 'class A {', max_tokens: 100, stream: true, ignore_eos: true };
-  record('connections are cut', [await completeOverHttp(baseUrl, body, { leaveAfter })]);
+  return await completeOverHttp(baseUrl, body, { leaveAfter });
 });
 
 while (!(await server.metrics()).isIdle) await sleep(100);
@@ -96,12 +100,18 @@ const everyRequestEndedOnce =
   served.finished + served.abort <= count('completed', 'left', 'left-early') &&
   served.error === count('failed');
 
+let isTold = false;
 const load = new MixedLoad(numClients, async () => {
+  const isLate = isTold;
   const outcome = await oneRequest(baseUrl);
   if (outcome.kind === 'refused') await sleep(50);
+  // A connection that the system took and the server never did, since it was closing.
+  if (isLate && outcome.kind === 'lost' && outcome.reason === 'ECONNRESET')
+    return { ...outcome, kind: 'refused' };
   return outcome;
 });
 await sleep(1000);
+isTold = true;
 const exitCode = await server.stop();
 record('SIGTERM', await load.stop());
 

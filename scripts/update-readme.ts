@@ -2,11 +2,13 @@
  * `npm run docs:numbers`: writes the tables between `<!-- NAME:start -->` and `<!-- NAME:end -->` of README.md from
  * the results files in docs/results. With --check it only says whether they are as they should be.
  */
+import { existsSync } from 'node:fs';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { prefixSentence, type PrefixRecord } from './bench/prefix-record.ts';
 import { acceptanceTable, benchTables, type KeptBenchRecord } from './bench/readme-tables.ts';
 import type { AcceptanceRecord } from './bench/records.ts';
+import { serverTable, type ServerRecord } from './bench/server-record.ts';
 
 interface ExactRecord {
   readonly date: string;
@@ -53,7 +55,12 @@ const blocks = {
   prefix: prefixSentence((await results('prefix')) as PrefixRecord),
 };
 const current = await readFile('README.md', 'utf8');
-const updated = Object.entries(blocks).reduce(
+/** Is there once it was measured. */
+const optional =
+  existsSync('docs/results/server.json') && current.includes('<!-- server:start -->')
+    ? { server: serverTable((await results('server')) as ServerRecord) }
+    : {};
+const updated = Object.entries({ ...blocks, ...optional }).reduce(
   (text, [name, content]) => replaced(text, name, content),
   current,
 );

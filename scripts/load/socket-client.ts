@@ -16,7 +16,7 @@ interface ServerEvent {
   };
 }
 
-const TERMINAL = ['response.completed', 'response.incomplete', 'response.failed', 'error'];
+const TERMINAL = new Set(['response.completed', 'response.incomplete', 'response.failed', 'error']);
 
 export async function respondOverSocket(
   baseUrl: string,
@@ -40,7 +40,7 @@ export async function respondOverSocket(
     socket.on('message', (data: Buffer) => {
       const event = JSON.parse(data.toString()) as ServerEvent;
       responseId = event.response?.id ?? responseId;
-      if (TERMINAL.includes(event.type)) resolve(outcomeOf(event, eventMs));
+      if (TERMINAL.has(event.type)) resolve(outcomeOf(event, eventMs));
       if (event.type !== 'response.output_text.delta' || event.delta === '') return;
       eventMs.push(performance.now() - sentAt);
       if (eventMs.length === leaveAfter) {

@@ -1,5 +1,5 @@
 /** `foretoken serve`: listens at once, loads the model meanwhile, and drains before it exits. */
-import closeWithGrace from 'close-with-grace';
+import closeWithGrace, { type Signals } from 'close-with-grace';
 import type { FastifyInstance } from 'fastify';
 import { pino, type Logger } from 'pino';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -13,6 +13,9 @@ import { EngineGate } from '../server/engine-gate.ts';
 import { crashableWorker } from './crashable-worker.ts';
 import { standardOutput } from './log-destination.ts';
 import { version } from '../version.ts';
+
+/** After these no code can be relied on: the process dies of them, as it would without handlers, and does not drain. */
+const crashSignals: Signals[] = ['SIGILL', 'SIGTRAP', 'SIGABRT', 'SIGBUS', 'SIGFPE', 'SIGSEGV'];
 
 /** Beyond the time that requests get: for closing sockets and freeing the model. */
 const closeMs = 5000;
@@ -55,7 +58,8 @@ export async function serve(args: readonly string[], loadEngine = startEngine): 
   let loading: Promise<Engine> | null = null;
 
   const timeoutMs = settings.shutdownTimeoutSeconds * 1000;
-  const closer = closeWithGrace({ delay: timeoutMs + closeMs, logger }, async ({ signal, err, manual }) => {
+  const grace = { delay: timeoutMs + closeMs, logger, skip: crashSignals };
+  const closer = closeWithGrace(grace, async ({ signal, err, manual }) => {
     if (err !== undefined) logger.fatal({ err }, 'unexpected error, closing');
     logger.info({ signal, timeoutSeconds: settings.shutdownTimeoutSeconds }, 'draining');
     gate.startDraining();

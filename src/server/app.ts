@@ -39,6 +39,8 @@ export async function buildApp(dependencies: AppDependencies): Promise<FastifyIn
     loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: maxBodyBytes,
+    // Its 503 is not in our shape; the gate refuses in our words what comes while the server closes.
+    return503OnClosing: false,
     ajv: {
       customOptions: {
         coerceTypes: false,

@@ -78,3 +78,15 @@ describe('SIGTERM while the model loads', () => {
     },
   );
 });
+
+test.each(['SIGSEGV', 'SIGABRT'] as const)(
+  '%s, as from native code, ends the process at once',
+  async (signal) => {
+    const server = start('tests/support/scripted-main.ts', ['--port', '0', '--model', 'any']);
+    await server.baseUrl();
+    server.child.kill(signal);
+    expect(await server.exitCode).toBeNull();
+    expect(server.child.signalCode).toBe(signal);
+    expect(server.log.map(({ msg }) => msg)).not.toContain('draining');
+  },
+);

@@ -16,6 +16,7 @@ export interface TestApp {
 export interface TestAppOptions extends ScriptedEngineOptions {
   readonly loading?: boolean;
   readonly app?: Partial<AppDependencies>;
+  readonly beforeReady?: (app: FastifyInstance) => void;
 }
 
 /** The whole surface over a scripted engine, not listening. */
@@ -36,6 +37,7 @@ export async function testApp(options: TestAppOptions = {}): Promise<TestApp> {
     metrics.watch(engine);
     gate.open(engine);
   }
+  options.beforeReady?.(app);
   await app.ready();
   return {
     app,
