@@ -79,6 +79,14 @@ describe('SIGTERM while the model loads', () => {
   );
 });
 
+test('an engine that has given up ends the server with exit code 1', async () => {
+  const server = start('tests/support/scripted-main.ts', ['--port', '0', '--model', 'any']);
+  await server.baseUrl();
+  server.child.kill('SIGUSR1');
+  expect(await server.exitCode).toBe(1);
+  expect(server.log.at(-1)).toMatchObject({ msg: 'closed' });
+});
+
 test.each(['SIGSEGV', 'SIGABRT'] as const)(
   '%s, as from native code, ends the process at once',
   async (signal) => {
