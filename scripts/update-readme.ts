@@ -9,6 +9,7 @@ import { peersTable, type PeersRecord } from './bench/peers-record.ts';
 import { prefixSentence, type PrefixRecord } from './bench/prefix-record.ts';
 import { acceptanceTable, benchTables, type KeptBenchRecord } from './bench/readme-tables.ts';
 import type { AcceptanceRecord } from './bench/records.ts';
+import { serverTable, type ServerRecord } from './bench/server-record.ts';
 
 interface ExactRecord {
   readonly date: string;
@@ -59,7 +60,12 @@ const blocks = {
   peers: existsSync('docs/results/peers.json') ? peersTable((await results('peers')) as PeersRecord) : '',
 };
 const current = await readFile('README.md', 'utf8');
-const updated = Object.entries(blocks).reduce(
+/** Is there once it was measured. */
+const optional =
+  existsSync('docs/results/server.json') && current.includes('<!-- server:start -->')
+    ? { server: serverTable((await results('server')) as ServerRecord) }
+    : {};
+const updated = Object.entries({ ...blocks, ...optional }).reduce(
   (text, [name, content]) => replaced(text, name, content),
   current,
 );

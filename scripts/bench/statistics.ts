@@ -8,3 +8,10 @@ export const format = (value: number, digits = 2): string => value.toFixed(digit
 /** Rates of positions, '-' where nothing was drafted. */
 export const formatRates = (rates: readonly (number | null)[]): string =>
   rates.map((rate) => (rate === null ? '-' : format(rate))).join(' ');
+
+/** The value that so many per cent of all are not above. */
+export function percentile(values: readonly number[], percent: number): number {
+  if (values.length === 0) throw new RangeError('expected at least one value');
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.max(0, Math.ceil((percent / 100) * sorted.length) - 1)]!;
+}

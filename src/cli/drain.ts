@@ -2,10 +2,13 @@
  * How the process ends. The first SIGTERM or SIGINT lets running requests finish, the second aborts them, the third
  * waits for nothing. It can also end because its engine has.
  */
-import closeWithGrace from 'close-with-grace';
+import closeWithGrace, { type Signals } from 'close-with-grace';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { EngineGate } from '../server/engine-gate.ts';
+
+/** After these no code can be relied on: the process dies of them, as it would without handlers, and does not drain. */
+const crashSignals: Signals[] = ['SIGILL', 'SIGTRAP', 'SIGABRT', 'SIGBUS', 'SIGFPE', 'SIGSEGV'];
 
 /** Beyond the time that requests get: for closing sockets and freeing the model. */
 const closeMs = 5000;
@@ -31,7 +34,7 @@ export function drainOnSignal({ gate, logger, timeoutMs, ignoresHangup, close }:
   let isClosing = false;
   let hasFailed = false;
   const signals = ['SIGTERM', 'SIGINT'] as const;
-  const skip = ignoresHangup ? [...signals, 'SIGHUP' as const] : [...signals];
+  const skip = [...signals, ...crashSignals, ...(ignoresHangup ? ['SIGHUP' as const] : [])];
 
   const grace = closeWithGrace({ delay: timeoutMs + closeMs, logger, skip }, async ({ err }) => {
     isClosing = true;

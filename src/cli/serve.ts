@@ -8,6 +8,8 @@ import { ForetokenError } from '../errors.ts';
 import { PrometheusMetrics } from '../metrics/prometheus.ts';
 import { buildApp, type AppDependencies } from '../server/app.ts';
 import { EngineGate } from '../server/engine-gate.ts';
+import { crashableWorker } from './crashable-worker.ts';
+import { standardOutput } from './log-destination.ts';
 import { version } from '../version.ts';
 import { openApiKeys } from './api-key-file.ts';
 import { drainOnSignal } from './drain.ts';
@@ -62,11 +64,11 @@ function appSettings(settings: Settings, logger: Logger): AppSettings {
 /** `loadEngine` resolves when the engine is ready for requests. */
 export async function serve(args: readonly string[], loadEngine = startEngine): Promise<void> {
   const settings = readSettings(args, process.env);
-  const logger = pino({ level: settings.logLevel });
+  const logger = pino({ level: settings.logLevel }, standardOutput());
   const gate = new EngineGate({ maxConcurrentPerClient: settings.maxConcurrentPerKey });
   const metrics = new PrometheusMetrics();
   const app = await buildApp({ gate, metrics, logger, version, ...appSettings(settings, logger) });
-  let engine: Engine | null = null;
+  let loading: Promise<Engine> | null = null;
 
   const ending = drainOnSignal({
     gate,
@@ -74,8 +76,12 @@ export async function serve(args: readonly string[], loadEngine = startEngine): 
     timeoutMs: settings.shutdownTimeoutSeconds * 1000,
     ignoresHangup: settings.apiKeyFile !== null,
     async close() {
-      // First, so that closing the server need not wait for what is still running.
-      await engine?.close();
+      // First, so that closing the server need not wait for what is still running. Also waits for a model that is still
+      // loading: a process that exits while ONNX Runtime works in another thread is aborted.
+      await loading?.then(
+        async (engine) => engine.close(),
+        () => {},
+      );
       await app.close();
       metrics.close();
     },
@@ -84,10 +90,14 @@ export async function serve(args: readonly string[], loadEngine = startEngine): 
   // Listening comes first, so that probes are answered while the model loads.
   const url = await listen(app, settings);
   logger.info({ url, model: settings.model }, 'listening, loading the model');
-  engine = await loadEngine({
-    ...engineOptions(settings, metrics, logger),
+  const options = engineOptions(settings, metrics, logger);
+  const startWorker = crashableWorker();
+  loading = loadEngine({
+    ...options,
+    ...(startWorker === undefined ? {} : { startWorker }),
     onGaveUp: () => ending.fail(),
   });
+  const engine = await loading;
   metrics.watch(engine);
   gate.open(engine);
   logger.info({ url, model: engine.model.id, docs: `${url}/docs` }, 'ready');

@@ -21,6 +21,8 @@ export type StartWorker = (options: WorkerOptions) => WorkerThread;
 
 /** A worker thread takes no TypeScript: where this file runs from source, the compiled worker of `dist` does. */
 export const startWorkerThread: StartWorker = (workerData) => {
+  // ONNX Runtime would else keep a file of what it did, and try to send it to its makers.
+  process.env['ORT_DISABLE_TELEMETRY'] ??= '1';
   const file = import.meta.url.endsWith('.ts') ? '../../dist/engine/worker.js' : './worker.js';
   return new Worker(new URL(file, import.meta.url), { workerData });
 };

@@ -11,7 +11,9 @@ import Type, { type Static, type TSchema } from 'typebox';
 import { Errors } from 'typebox/value';
 import { ForetokenError } from '../errors.ts';
 
-const Count = Type.Integer({ minimum: 1 });
+/** Far more than any model has; buffers of this many elements can still be asked for. */
+const MAX_COUNT = 2 ** 24;
+const Count = Type.Integer({ minimum: 1, maximum: MAX_COUNT });
 const TokenId = Type.Integer({ minimum: 0 });
 
 const GraphInputs = Type.Object({
@@ -40,7 +42,7 @@ const Graph = Type.Object({
 const Config = Type.Object({
   model: Type.Object({
     vocab_size: Count,
-    context_length: Type.Integer({ minimum: 16 }),
+    context_length: Type.Integer({ minimum: 16, maximum: MAX_COUNT }),
     eos_token_id: Type.Union([TokenId, Type.Array(TokenId)]),
     decoder: Type.Intersect([Graph, Type.Object({ hidden_size: Count })]),
     mtp: Type.Optional(

@@ -26,11 +26,9 @@ export async function openSession(
       ...more,
     });
   } catch (err) {
-    throw new ForetokenError(
-      'invalid_model',
-      `${path}: ONNX Runtime cannot load it: ${(err as Error).message}`,
-      path,
-    );
+    // Its words go over several lines.
+    const reason = (err as Error).message.replaceAll(/\s+/g, ' ').trim();
+    throw new ForetokenError('invalid_model', `${path}: ONNX Runtime cannot load it: ${reason}`, path);
   }
 }
 

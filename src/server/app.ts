@@ -68,6 +68,8 @@ export async function buildApp(dependencies: AppDependencies): Promise<FastifyIn
       headersTimeout: Math.min(connections.headersTimeoutMs, receiveTimeoutMs),
       connectionsCheckingInterval: connections.checkIntervalMs,
     },
+    // Its 503 is not in our shape; the gate refuses in our words what comes while the server closes.
+    return503OnClosing: false,
     ajv: {
       customOptions: {
         coerceTypes: false,

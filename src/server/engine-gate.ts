@@ -57,9 +57,10 @@ export class EngineGate {
 
   get status(): GateStatus {
     const engineState = this.#engine?.state ?? 'loading';
-    if (engineState === 'failed' || engineState === 'closed') return 'failed';
+    if (engineState === 'failed') return 'failed';
+    // Also once the engine is closed: that is the drain's end.
     if (this.#drain.signal.aborted) return 'draining';
-    return engineState;
+    return engineState === 'closed' ? 'failed' : engineState;
   }
 
   get model(): ModelDescription {

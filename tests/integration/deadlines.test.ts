@@ -20,7 +20,11 @@ afterEach(async () => {
 
 async function start(options: TestAppOptions): Promise<TestApp> {
   numRounds = 0;
-  const observer = { roundFinished: () => (numRounds += 1), requestFinished: () => {} };
+  const observer = {
+    roundFinished: () => (numRounds += 1),
+    requestFinished: () => {},
+    workerRestarted: () => {},
+  };
   server = await testApp({ observer, ...options, app: { requestTimeoutMs } });
   return server;
 }

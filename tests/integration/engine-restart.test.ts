@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { defaultModelFolder } from '../../src/config.ts';
 import { startEngine } from '../../src/engine/engine.ts';
 import type { Engine } from '../../src/engine/generation.ts';
+import type { ForetokenError } from '../../src/errors.ts';
 import type { WorkerMessage } from '../../src/engine/protocol.ts';
 import { PrometheusMetrics } from '../../src/metrics/prometheus.ts';
 import { buildApp } from '../../src/server/app.ts';
@@ -196,27 +197,25 @@ test('whenever workers die, every request ends once, as ever or with an error', 
       await start();
       const outcomes: string[] = [];
       const answers = isWhole.map(async (whole, seed) => {
-        try {
-          const answer = await collect(engine.generate(request(seed, { isWhole: whole })));
-          expect(answer.tokenIds).toEqual(reference.get(seed));
-          outcomes.push('length');
-        } catch (error) {
-          expect(error).toMatchObject({ code: 'engine_failed' });
-          outcomes.push('error');
-        }
+        const answer = await collect(engine.generate(request(seed, { isWhole: whole }))).catch(
+          (error: unknown) => (error as ForetokenError).code,
+        );
+        const outcome = typeof answer === 'string' ? answer : answer.finish;
+        outcomes.push(outcome);
+        return typeof answer === 'string' ? reference.get(seed) : answer.tokenIds;
       });
       for (const numTicks of ticks) {
         for (let tick = 0; tick < numTicks; tick += 1) await nextTick();
         threads.at(-1)!.die();
         await awaitRestart();
       }
-      await Promise.all(answers);
+      expect(await Promise.all(answers)).toEqual([...reference.values()]);
+      expect(outcomes.filter((outcome) => !['length', 'engine_failed'].includes(outcome))).toEqual([]);
       await until(() => engine.load().kvCacheUsage === 0);
       expect(engine.load()).toMatchObject({ numRunning: 0, numWaiting: 0 });
-      for (const outcome of ['length', 'error'])
-        expect(await metric('vllm:request_success_total', { finished_reason: outcome })).toBe(
-          outcomes.filter((each) => each === outcome).length,
-        );
+      const numFailed = outcomes.filter((outcome) => outcome === 'engine_failed').length;
+      expect(await metric('vllm:request_success_total', { finished_reason: 'error' })).toBe(numFailed);
+      expect(await metric('vllm:request_success_total', { finished_reason: 'length' })).toBe(6 - numFailed);
       await stop();
     }),
     { numRuns: 40 },

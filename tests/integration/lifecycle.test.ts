@@ -53,6 +53,33 @@ describe('while draining', () => {
   });
 });
 
+describe('when the drain has come to its end', () => {
+  test('still says that the server is shutting down', async () => {
+    const { app, gate, engine } = await start();
+    gate.startDraining();
+    await engine.close();
+    for (const refused of [await app.inject('/ready'), await complete(app)]) {
+      expect(refused.statusCode).toBe(503);
+      expect(refused.json<ErrorBody>().error.code).toBe('server_draining');
+    }
+  });
+
+  test('refuses in its own words while it closes', async () => {
+    let goOn: (() => void) | undefined;
+    const hold = new Promise<void>((resolve) => {
+      goOn = resolve;
+    });
+    const { app, gate } = await start({ beforeReady: (built) => built.addHook('preClose', () => hold) });
+    const url = await app.listen({ host: '127.0.0.1', port: 0 });
+    gate.startDraining();
+    const closed = app.close();
+    const refused = await fetch(`${url}/ready`).finally(goOn);
+    expect(refused.status).toBe(503);
+    expect(await refused.json()).toMatchObject({ error: { code: 'server_draining' } });
+    await closed;
+  });
+});
+
 describe('when the engine has died', () => {
   test('is neither alive nor ready', async () => {
     const { app, engine } = await start();

@@ -8,12 +8,18 @@ export class ServerProcess {
   stderr = '';
   readonly exitCode: Promise<number | null>;
 
-  /** `file` is a TypeScript file, relative to the repository. */
-  constructor(file: string, args: readonly string[], env: NodeJS.ProcessEnv = {}) {
+  /** `file` is a TypeScript file, relative to the repository; `stdout` a file descriptor in place of the log kept here. */
+  constructor(
+    file: string,
+    args: readonly string[],
+    env: NodeJS.ProcessEnv = {},
+    stdout: 'pipe' | number = 'pipe',
+  ) {
     this.child = spawn(process.execPath, ['--import', 'tsx', file, ...args], {
       env: { ...process.env, ...env },
+      stdio: ['ignore', stdout, 'pipe'],
     });
-    this.child.stdout!.on('data', (data: Buffer) => (this.stdout += data.toString()));
+    this.child.stdout?.on('data', (data: Buffer) => (this.stdout += data.toString()));
     this.child.stderr!.on('data', (data: Buffer) => (this.stderr += data.toString()));
     this.exitCode = once(this.child, 'close').then(() => this.child.exitCode);
   }

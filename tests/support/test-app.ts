@@ -17,6 +17,7 @@ export interface TestAppOptions extends ScriptedEngineOptions {
   readonly loading?: boolean;
   readonly gate?: EngineGate;
   readonly app?: Partial<AppDependencies>;
+  readonly beforeReady?: (app: FastifyInstance) => void;
 }
 
 /** The whole surface over a scripted engine, not listening. */
@@ -37,6 +38,7 @@ export async function testApp(options: TestAppOptions = {}): Promise<TestApp> {
     metrics.watch(engine);
     gate.open(engine);
   }
+  options.beforeReady?.(app);
   await app.ready();
   return {
     app,
