@@ -31,3 +31,15 @@ def repeats(ids: np.ndarray, span: int) -> np.ndarray:
         marks[end - 1] = words in seen
         seen.add(words)
     return marks
+
+
+def looping(ids: np.ndarray, span: int) -> np.ndarray:
+    """Booleans, one a token: whether it ends a stretch that repeats the one right before it, of at least `span` tokens
+    or of a whole period, whichever is longer. Code has 0.05% of them (span 8), a model in a loop nothing else."""
+    marks = np.zeros(len(ids), bool)
+    places = np.arange(len(ids))
+    for period in range(1, len(ids) // 2 + 1):
+        same = np.concatenate([np.zeros(period, bool), ids[period:] == ids[:-period]])
+        run = places - np.maximum.accumulate(np.where(same, -1, places))
+        marks |= run >= max(span, period)
+    return marks

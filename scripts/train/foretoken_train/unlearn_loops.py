@@ -3,7 +3,9 @@
 A small model decoded greedily falls into loops, which no code has and which flatter acceptance. Every optimiser step
 takes continuations that the target wrote greedily and lowers the probability of tokens that end a span already
 written since the prompt (sequence-level unlikelihood, Welleck et al., arXiv 1908.04319), while ordinary rows go on
-teaching it. Repeating what the prompt has is left alone, and so is as much repetition as code has of itself.
+teaching it. Repeating what the prompt has is left alone, and so is as much repetition as code has of itself. Loops made
+of code, a few tokens over and over, teach the same without being written by the target (Xu et al., arXiv 2206.02369):
+code has next to none, so that nothing is lost by it.
 """
 
 import argparse
@@ -12,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor
 from tqdm import tqdm
@@ -21,12 +22,17 @@ from .batches import BatchBuilder, TokenFile, validation_rows
 from .continuations import continued
 from .model import CodeModel
 from .optimisers import add_optimizer_arguments, apply_gradients, build_optimizers, set_learning_rates
-from .repetition import distinct, repeats
+from .repetition import distinct, looping, repeats
 from .run_record import RunRecord, add_run_arguments
 from .tokenizer import END_OF_TEXT
 from .weights import load_weights
 
 PROMPT_TOKENS_CUT_OFF = 64
+# Of loops that are made: tokens of code before, and of the loop itself.
+LOOP_PREFIX_TOKENS = 32
+LOOP_TOKENS = 96
+MAX_PERIOD = 32
+
 VALIDATION_ROWS = 32
 VALIDATION_PROMPTS = 24
 VALIDATION_TOKENS = 256
@@ -41,10 +47,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--free-share", type=float, default=0.1, help="share of a continuation that may repeat itself unpunished"
     )
     parser.add_argument("--unlikelihood-weight", type=float, default=1.0, help="of the mean over a continuation")
+    parser.add_argument("--loops", type=int, default=8, help="loops made of code, in each optimiser step")
     parser.add_argument("--prompt-length", type=int, default=64)
     parser.add_argument("--new-tokens", type=int, default=224)
-    parser.add_argument("--pool", type=int, default=64, help="prompts continued at a time")
-    parser.add_argument("--prompts", type=int, default=4, help="of them, in each optimiser step")
+    parser.add_argument("--pool", type=int, default=96, help="prompts continued at a time")
+    parser.add_argument("--prompts", type=int, default=3, help="of them, in each optimiser step")
     parser.add_argument("--batch-size", type=int, default=12, help="corpus rows of each optimiser step")
     parser.add_argument("--sequence-length", type=int, default=512)
     parser.add_argument("--validate-every", type=int, default=100, help="optimiser steps")
@@ -76,6 +83,7 @@ class LoopUnlearning:
         )
         prompt_rows = arguments.prompt_length + PROMPT_TOKENS_CUT_OFF
         self.prompts = BatchBuilder(files, tokenizer, prompt_rows, arguments.fim_rate, arguments.seed + 1, shares)
+        self.loop_code = BatchBuilder(files, tokenizer, LOOP_PREFIX_TOKENS + MAX_PERIOD, 0, arguments.seed, shares)
         self.corpus_loss = torch.compile(corpus_loss) if arguments.compile else corpus_loss
         self.validation_sets = {}
         for path in arguments.validation:
@@ -127,12 +135,27 @@ class LoopUnlearning:
         with torch.autocast(self.device.type, torch.bfloat16):
             likelihood = self.corpus_loss(self.model, rows.to(self.device), self.end_of_text)
             unlikelihood = unlikelihood_loss(self.model, written, repeated)
-        apply_gradients(likelihood + arguments.unlikelihood_weight * unlikelihood, self.model, self.optimizers)
+            looped = self.looped(record.step)
+        unlearned = unlikelihood if looped is None else unlikelihood + looped
+        apply_gradients(likelihood + arguments.unlikelihood_weight * unlearned, self.model, self.optimizers)
         tokens = arguments.batch_size * arguments.sequence_length + written.numel()
+        tokens += arguments.loops * (LOOP_PREFIX_TOKENS + LOOP_TOKENS)
         flops = self.model.shape.training_flops_per_token(arguments.sequence_length, 0, freeze_target=False)
         record.advance(tokens, tokens * flops)
         shares = {"likelihood": likelihood.item(), "unlikelihood": unlikelihood.item()}
+        if looped is not None:
+            shares["looped"] = looped.item()
         return shares | {"repeated": repeated.float().mean().item()}
+
+    def looped(self, step: int) -> Tensor | None:
+        """Unlikelihood of going on with loops made of code, None where none are asked for."""
+        count, random = self.arguments.loops, np.random.default_rng([self.arguments.seed, step])
+        if not count:
+            return None
+        rows = np.stack([made_loop(self.loop_code.row(random), random) for _ in range(count)])
+        marks = np.stack([looping(row[LOOP_PREFIX_TOKENS:], self.arguments.span) for row in rows])
+        ids = torch.from_numpy(rows).to(self.device)
+        return unlikelihood_loss(self.model, ids, torch.from_numpy(marks).to(self.device))
 
     @torch.no_grad()
     def validate(self) -> None:
@@ -148,6 +171,14 @@ class LoopUnlearning:
         self.record.log({"validation": self.record.validation})
 
 
+def made_loop(code: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """LOOP_PREFIX_TOKENS of `code`, then the 1 to MAX_PERIOD tokens that follow, over and over; short periods are as
+    frequent as long ones."""
+    period = int(np.exp(random.uniform(0, np.log(MAX_PERIOD + 1))))
+    prefix, span = np.split(code[: LOOP_PREFIX_TOKENS + period], [LOOP_PREFIX_TOKENS])
+    return np.concatenate([prefix, np.resize(span, LOOP_TOKENS)])
+
+
 def corpus_loss(model: CodeModel, rows: Tensor, end_of_text: int) -> Tensor:
     """rows: [batch, length + 1]; mean cross-entropy in nats per token."""
     loss, _ = model(rows, 0, end_of_text)
@@ -160,16 +191,13 @@ def beyond(marks: np.ndarray, free_share: float) -> np.ndarray:
 
 
 def unlikelihood_loss(model: CodeModel, ids: Tensor, repeated: Tensor) -> Tensor:
-    """Mean of -log(1 - p), p being the probability of a repeated token against the best other one; 0 for other tokens.
-
-    Against the best other one alone, as greedy decoding chooses: with the probability itself the gradient vanishes
-    where many tokens are possible and the repeated one leads by little; here the order turns before much else does.
+    """Mean of -log(1 - p), p being the probability of a token that was repeated; 0 for the others.
 
     ids: [batch, length]; repeated: booleans of the last tokens of each row, [batch, at most length - 1].
     """
     count = repeated.shape[1]
     states = model.hidden_states(ids[:, :-1])[:, -count:]
-    logits, chosen = model.head(states).float(), ids[:, -count:, None]
-    others = logits.scatter(-1, chosen, -torch.inf).amax(-1)
-    losses = F.softplus(logits.gather(-1, chosen)[..., 0] - others)
+    log_probs = model.head(states).float().log_softmax(-1)
+    chosen = log_probs.gather(-1, ids[:, -count:, None])[..., 0]
+    losses = -torch.log((1 - chosen.exp()).clamp_min(1e-5))
     return (losses * repeated).mean()

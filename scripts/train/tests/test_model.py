@@ -9,8 +9,15 @@ from torch.nn.functional import scaled_dot_product_attention
 from foretoken_train.evaluate import mtp_agreement
 from foretoken_train.model import CodeModel, attend, document_numbers, stacked
 from foretoken_train.optimisers import learning_rate_share
-from foretoken_train.repetition import distinct, longest_repeat, repeats
-from foretoken_train.unlearn_loops import beyond, unlikelihood_loss
+from foretoken_train.repetition import distinct, longest_repeat, looping, repeats
+from foretoken_train.unlearn_loops import (
+    LOOP_PREFIX_TOKENS,
+    LOOP_TOKENS,
+    MAX_PERIOD,
+    beyond,
+    made_loop,
+    unlikelihood_loss,
+)
 from foretoken_train.weights import load_weights
 
 
@@ -68,6 +75,24 @@ def test_repeats_are_spans_seen_before() -> None:
     assert repeats(ids, 2).nonzero()[0].tolist() == [5, 6, 8]
 
 
+def test_loops_are_told_from_copies() -> None:
+    text = list(range(20))
+    copied = np.asarray([*text, 50, *text])
+    assert not looping(copied, 4).any() and repeats(copied, 4).any()
+    assert looping(np.asarray([*text, *[1, 2] * 5]), 4).nonzero()[0].tolist() == list(range(25, 30))
+    assert looping(np.asarray([*text, *text]), 4).nonzero()[0].tolist() == [39]
+
+
+def test_made_loops_repeat_what_follows_the_prefix() -> None:
+    code = np.arange(LOOP_PREFIX_TOKENS + MAX_PERIOD)
+    for seed in range(50):
+        row = made_loop(code, np.random.default_rng(seed))
+        period = len(np.unique(row)) - LOOP_PREFIX_TOKENS
+        assert 1 <= period <= MAX_PERIOD and len(row) == LOOP_PREFIX_TOKENS + LOOP_TOKENS
+        assert row[: LOOP_PREFIX_TOKENS + period].tolist() == code[: LOOP_PREFIX_TOKENS + period].tolist()
+        assert looping(row[LOOP_PREFIX_TOKENS:], 8)[2 * MAX_PERIOD :].all()
+
+
 def test_some_repetition_is_free() -> None:
     marks = np.asarray([False, True, True, False, True, True, False, False, True, False])
     assert beyond(marks, 0.2).nonzero()[0].tolist() == [4, 5, 8]
@@ -98,8 +123,7 @@ def test_unlikelihood_counts_repeated_tokens_alone(model: CodeModel) -> None:
     assert unlikelihood_loss(model, ids, repeated) == 0
     repeated[1, 4] = True
     with torch.no_grad():
-        logits = model.head(model.hidden_states(ids))[1, 11].clone()
-        token = ids[1, 12]
-        lead = logits[token] - torch.cat([logits[:token], logits[token + 1 :]]).max()
-        expected = torch.log1p(lead.exp()) / repeated.numel()
-        assert torch.allclose(unlikelihood_loss(model, ids, repeated), expected, atol=1e-5)
+        chance = model.head(model.hidden_states(ids))[1, 11].softmax(-1)[ids[1, 12]]
+        assert torch.allclose(
+            unlikelihood_loss(model, ids, repeated), -torch.log(1 - chance) / repeated.numel(), atol=1e-5
+        )
