@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import fp from 'fastify-plugin';
+import { Socket } from 'node:net';
 
 /**
  * Drops the connection of an answer of which nothing is taken for so long; the request's signal then gives back what
@@ -11,15 +12,16 @@ async function stalledReaders(
   { sendTimeoutMs }: { sendTimeoutMs: number },
 ): Promise<void> {
   app.addHook('onSend', async (request, reply, payload) => {
-    if (request.ws) return payload;
+    const { socket } = request.raw;
+    // A WebSocket is looked after by its sender, and what is injected has no connection.
+    if (request.ws || !(socket instanceof Socket)) return payload;
     reply.raw.setTimeout(sendTimeoutMs, () => {
-      const { socket } = request.raw;
       if (socket.writableLength === 0) return;
       reply.log.warn({ sendTimeoutMs }, 'reader takes nothing, connection closed');
       socket.destroy();
     });
     // Before Node sets the time for the next request; an answer that waits behind this one starts without any.
-    reply.raw.prependOnceListener('finish', () => reply.raw.setTimeout(0));
+    reply.raw.prependOnceListener('finish', () => socket.setTimeout(0));
     return payload;
   });
 }
