@@ -10,6 +10,9 @@ interface Chunk {
   readonly usage?: { readonly completion_tokens: number } | null;
 }
 
+/** Codes of requests that were accepted, and answered with a status since nothing had been sent. */
+const FAILURES = new Set(['engine_failed', 'internal_error']);
+
 /** Milliseconds in `eventMs` are from when the request was sent to each event with text. */
 export async function completeOverHttp(
   baseUrl: string,
@@ -41,8 +44,8 @@ export async function completeOverHttp(
   call.on('error', () => {});
   try {
     if (response.statusCode !== 200) {
-      const { error } = JSON.parse(await textOf(response)) as Chunk;
-      return { kind: 'refused', reason: error!.code };
+      const { code } = (JSON.parse(await textOf(response)) as Chunk).error!;
+      return { kind: FAILURES.has(code) ? 'failed' : 'refused', reason: code };
     }
     if (!body.stream) {
       const { usage } = JSON.parse(await textOf(response)) as Chunk;
