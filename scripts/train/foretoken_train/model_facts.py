@@ -84,7 +84,8 @@ def training_commands(facts: ModelFacts) -> list[str]:
         stage, settings = entry["stage"], entry["settings"]
         parser = argparse.ArgumentParser()
         STAGES[stage].add_arguments(parser)
-        parts = [f"foretoken-train {stage} --tokenizer runs/tokenizer --out runs/{number} --steps {entry['steps']}"]
+        steps = round(entry["steps"] / settings.get("stop_at", 1.0))
+        parts = [f"foretoken-train {stage} --tokenizer runs/tokenizer --out runs/{number} --steps {steps}"]
         parts += [f"--{key} " + " ".join(f"runs/{n}.npz" for n in settings[key]) for key in ("data", "validation")]
         if number > 1:
             start = "--init-from" if stage == "pretrain" else "--weights"

@@ -88,7 +88,7 @@ class PretrainingRun:
         bar = tqdm(total=1.0, initial=min(1.0, record.progress), bar_format="{percentage:5.1f}%|{bar:20}| {postfix}")
         saved_before_decay = self.decaying
         for batch in self.batches.stream(record.step, arguments.batch_size):
-            if record.progress >= 1:
+            if record.is_over:
                 break
             if self.decaying and not saved_before_decay:
                 save_weights(self.model, arguments.out / "before-decay.safetensors")

@@ -38,6 +38,10 @@ class RunRecord:
             return self.step / self.arguments.steps
         return self.seconds / 60 / self.arguments.minutes
 
+    @property
+    def is_over(self) -> bool:
+        return self.progress >= self.arguments.stop_at
+
     def state(self) -> tuple:
         return self.step, self.tokens, self.seconds, self.flops, self.started_at
 
@@ -87,6 +91,9 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     budget = parser.add_mutually_exclusive_group(required=True)
     budget.add_argument("--minutes", type=float, help="wall-clock budget")
     budget.add_argument("--steps", type=int, help="optimiser steps, for a run that repeats exactly")
+    parser.add_argument(
+        "--stop-at", type=float, default=1.0, help="share of the budget to end at, learning rates as they then are"
+    )
     parser.add_argument("--fim-rate", type=float, default=0.5, help="share of documents cut in three")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=0)

@@ -121,9 +121,9 @@ class MtpTuning:
                 bar.n = min(1.0, record.progress)
                 bar.set_postfix_str(f"step {record.step} losses {' '.join(f'{loss:.3f}' for loss in losses)}")
                 record.log({"own_words": own, "losses": [round(loss, 4) for loss in losses]})
-                if record.progress >= 1:
+                if record.is_over:
                     break
-            if record.progress >= 1:
+            if record.is_over:
                 break
         self.validate()
         record.save(self.model)

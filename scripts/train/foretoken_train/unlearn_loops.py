@@ -111,9 +111,9 @@ class LoopUnlearning:
                     self.validate()
                     record.save(self.model)
                     clock = time.monotonic()
-                if record.progress >= 1:
+                if record.is_over:
                     break
-            if record.progress >= 1:
+            if record.is_over:
                 break
         self.validate()
         record.save(self.model)

@@ -21,7 +21,7 @@ ENTRY = {
 }
 TUNING = ENTRY | {
     "stage": "tune-mtp",
-    "settings": ENTRY["settings"] | {"temperatures": [0.0, 0.7], "compile": False},
+    "settings": ENTRY["settings"] | {"temperatures": [0.0, 0.7], "compile": False, "stop_at": 0.5},
 }
 CORPUS = {"documents": 10, "bytes": 70_000_000, "tokens": 20_000_000, "repositories": ["a/b (MIT)"]}
 
@@ -83,7 +83,7 @@ def test_later_runs_start_from_earlier_weights(tmp_path: Path) -> None:
     first, second = training_commands(facts)
     assert "--init-from" not in first and "--batch-size 8" in first and "--fim-rate" not in first
     assert second.startswith("foretoken-train tune-mtp ") and "--weights runs/1/model.safetensors" in second
-    assert second.endswith("--temperatures 0.0 0.7")
+    assert second.endswith("--temperatures 0.0 0.7 --stop-at 0.5") and "--steps 20" in second
     text = catalogue([facts])
     assert "abc  tiny/model.onnx" in text and "--out models/tiny --precision int8" in text
     assert "--draft-vocabulary 100 --draft-data runs/typescript-train.npz" in text
