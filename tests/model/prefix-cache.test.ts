@@ -131,10 +131,17 @@ describe('the prefix cache, with the shipped weights', () => {
     const aborted = Array.from({ length: 200 }, async (_, index) => {
       await sleep(index * 10);
       const prompt = ids.slice(0, 20 + ((index * 53) % 400));
-      const signal = AbortSignal.timeout(1 + ((index * 37) % 181));
-      const events = [];
-      for await (const event of engine.generate(requestOf({ prompt, maxTokens: 300 }), signal))
+      const controller = new AbortController();
+      const abortSoon = (): void => void setTimeout(() => controller.abort(), (index * 37) % 23);
+      // Before anything has come, or a moment after so many events.
+      const numEvents = index % 5;
+      const events: string[] = [];
+      const generation = engine.generate(requestOf({ prompt, maxTokens: 300 }), controller.signal);
+      if (numEvents === 0) controller.abort();
+      for await (const event of generation) {
         events.push(event.type);
+        if (events.length === numEvents) abortSoon();
+      }
       return events;
     });
     const events = await Promise.all(aborted);
