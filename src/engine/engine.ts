@@ -175,7 +175,7 @@ class WorkerEngine implements Engine {
     this.fim = fim;
     this.kvMemory = kvMemory;
     if (!isExact) logger.warn({ model: model.id }, INEXACT);
-    logger.info({ model, kvMemory, loadSeconds }, 'a worker has loaded the model');
+    logger.info({ model, kvMemory, loadSeconds }, 'model loaded, measuring step costs');
   }
 
   private gaveUp(reason: ForetokenError): void {
