@@ -112,11 +112,7 @@ describe('the server with the shipped model', () => {
     const growth = (name: string): number => after(name) - before(name);
     expect(growth('vllm:prefix_cache_queries_total')).toBe(2 * numPromptTokens);
     expect(growth('vllm:prefix_cache_hits_total')).toBe(numCached[0]! + numPromptTokens - 1);
-<<<<<<< HEAD
     // The worker reports it on its own.
-=======
-    // The answer may come before the KV is given back.
->>>>>>> faults
     await expect.poll(async () => (await counters())('vllm:kv_cache_usage_perc')).toBe(0);
     expect(after('foretoken_prefix_cache_usage_perc')).toBeGreaterThan(0);
   });
