@@ -31,14 +31,8 @@ export function kvMemoryOf(
   maxNumSeqs: number,
   numWorkers = 1,
 ): KvMemory {
-  const sizes = {
-    maxPositions: manifest.contextLength,
-    targetPositionBytes: kvPositionBytes(manifest.target),
-    mtpPositionBytes: manifest.mtp === null ? 0 : kvPositionBytes(manifest.mtp),
-  };
-  const chosenBytes = maxNumSeqs * sequenceBytes(sizes, sizes.maxPositions, true);
-  const totalBytes = budgetMib > 0 ? budgetMib * BYTES_PER_MIB : Math.max(MIN_DEFAULT_BYTES, chosenBytes);
-  const budgetBytes = Math.floor(totalBytes / numWorkers);
+  const sizes = sizesOf(manifest);
+  const budgetBytes = Math.floor(totalBytes(sizes, budgetMib, maxNumSeqs) / numWorkers);
   const leastBytes = sequenceBytes(sizes, 1, true);
   if (budgetBytes < leastBytes) {
     throw new ForetokenError(
@@ -50,12 +44,31 @@ export function kvMemoryOf(
   return { ...sizes, budgetBytes };
 }
 
+/** At most `mostWorkers`, each with room for a whole context window; one where there is not even that. */
+export function workersWithRoom(manifest: ModelManifest, budgetMib: number, mostWorkers: number): number {
+  const sizes = sizesOf(manifest);
+  const contextBytes = sequenceBytes(sizes, sizes.maxPositions, true);
+  const numWithRoom = Math.floor(totalBytes(sizes, budgetMib, mostWorkers) / contextBytes);
+  return Math.max(1, Math.min(mostWorkers, numWithRoom));
+}
+
+type Sizes = Omit<KvMemory, 'budgetBytes'>;
+
+function sizesOf({ contextLength, target, mtp }: ModelManifest): Sizes {
+  return {
+    maxPositions: contextLength,
+    targetPositionBytes: kvPositionBytes(target),
+    mtpPositionBytes: mtp === null ? 0 : kvPositionBytes(mtp),
+  };
+}
+
+function totalBytes(sizes: Sizes, budgetMib: number, maxNumSeqs: number): number {
+  if (budgetMib > 0) return budgetMib * BYTES_PER_MIB;
+  return Math.max(MIN_DEFAULT_BYTES, maxNumSeqs * sequenceBytes(sizes, sizes.maxPositions, true));
+}
+
 /** Bytes of the caches of a sequence of at most `numPositions` tokens, the MTP module's among them if it drafts. */
-export function sequenceBytes(
-  memory: Omit<KvMemory, 'budgetBytes'>,
-  numPositions: number,
-  isDrafting: boolean,
-): number {
+export function sequenceBytes(memory: Sizes, numPositions: number, isDrafting: boolean): number {
   const { maxPositions, targetPositionBytes, mtpPositionBytes } = memory;
   const capacity = kvCapacity(numPositions, maxPositions);
   return capacity * (targetPositionBytes + (isDrafting ? mtpPositionBytes : 0));

@@ -11,7 +11,7 @@ import type { ModelManifest } from '../model/manifest.ts';
 import { admit } from './admission.ts';
 import { calibrate } from './calibration.ts';
 import type { ModelDescription } from './generation.ts';
-import { kvMemoryOf } from './kv-memory.ts';
+import { kvMemoryOf, workersWithRoom } from './kv-memory.ts';
 import { KvStore } from './kv-store.ts';
 import { loadModel, type LoadedModel } from './loaded-model.ts';
 import { PlainStepSchedule } from './plain-step-schedule.ts';
@@ -40,7 +40,8 @@ async function start(
   const model = await loadModel(options.modelFolder, options.numThreads);
   const loadSeconds = (performance.now() - loadStart) / 1000;
   const { manifest, isExact, numThreads } = model;
-  const numWorkers = options.numWorkers || Math.max(1, Math.floor(availableParallelism() / numThreads));
+  const mostWorkers = Math.max(1, Math.floor(availableParallelism() / numThreads));
+  const numWorkers = options.numWorkers || workersWithRoom(manifest, options.kvCacheMib, mostWorkers);
   const kvMemory = kvMemoryOf(manifest, options.kvCacheMib, options.maxNumSeqs, numWorkers);
   const { fim } = manifest;
   post({ type: 'model-loaded', model: describe(manifest), fim, kvMemory, isExact, loadSeconds });

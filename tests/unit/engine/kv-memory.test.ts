@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import {
   assertFits,
   kvMemoryOf,
+  workersWithRoom,
   maxSequencePositions,
   sequenceBytes,
 } from '../../../src/engine/kv-memory.ts';
@@ -36,6 +37,13 @@ describe('kvMemoryOf', () => {
     expect(kvMemoryOf(manifest, 0, 4).budgetBytes).toBe(256 * MIB);
     expect(kvMemoryOf(manifest, 0, 40).budgetBytes).toBe(40 * 13 * MIB);
     expect(kvMemoryOf(manifest, 0, 4, 2).budgetBytes).toBe(128 * MIB);
+  });
+
+  it('has as many workers as have room for the context window', () => {
+    expect(workersWithRoom(manifest, 0, 2)).toBe(2);
+    expect(workersWithRoom(manifest, 40, 4)).toBe(3);
+    expect(workersWithRoom(manifest, 20, 4)).toBe(1);
+    expect(workersWithRoom(manifest, 1, 4)).toBe(1);
   });
 
   it('refuses a budget in which nothing runs', () => {
