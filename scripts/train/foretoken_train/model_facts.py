@@ -98,7 +98,8 @@ def training_commands(facts: ModelFacts) -> list[str]:
 def chosen(parser: argparse.ArgumentParser, key: str, value: object) -> bool:
     """Whether a setting shapes the run and is not the default; budget, data and device are given elsewhere."""
     placed = ("data", "validation", "minutes", "steps", "device", "threads", "checkpoint_minutes", "validate_minutes")
-    return key not in placed and value not in (None, False, parser.get_default(key))
+    # By identity: 0 is a choice too, though it equals False.
+    return key not in placed and not (value is None or value is False or value == parser.get_default(key))
 
 
 def option(key: str, value: object) -> str:

@@ -16,7 +16,13 @@ ENTRY = {
     "tokens": 5_000_000,
     "flops": 1e15,
     "shape": SHAPE.as_dict(),
-    "settings": {"data": ["typescript-train"], "validation": ["typescript-valid"], "batch_size": 8, "fim_rate": 0.5},
+    "settings": {
+        "data": ["typescript-train"],
+        "validation": ["typescript-valid"],
+        "batch_size": 8,
+        "fim_rate": 0.5,
+        "mtp_weight": 0.0,
+    },
     "validation": {},
 }
 TUNING = ENTRY | {
@@ -81,7 +87,12 @@ def test_later_runs_start_from_earlier_weights(tmp_path: Path) -> None:
     folder, corpus = model_folder(tmp_path)
     facts = model_facts(folder, [corpus])
     first, second = training_commands(facts)
-    assert "--init-from" not in first and "--batch-size 8" in first and "--fim-rate" not in first
+    assert (
+        "--init-from" not in first
+        and "--batch-size 8" in first
+        and "--mtp-weight 0.0" in first
+        and "--fim-rate" not in first
+    )
     assert second.startswith("foretoken-train tune-mtp ") and "--weights runs/1/model.safetensors" in second
     assert second.endswith("--temperatures 0.0 0.7 --stop-at 0.5") and "--steps 20" in second
     text = catalogue([facts])
