@@ -59,7 +59,11 @@ test('requests are spread, and wait in order until there is a place', async () =
   expect(engine.load()).toMatchObject({ numRunning: 4, numWaiting: 2 });
   expect(engine.load().kvCacheUsage).toBeGreaterThan(0);
   const alone = await Promise.all(answers);
-  expect(given().flat().toSorted()).toEqual([1, 2, 3, 4, 5, 6]);
+  expect(
+    given()
+      .flat()
+      .toSorted((one, other) => one - other),
+  ).toEqual([1, 2, 3, 4, 5, 6]);
   for (const [index, { tokenIds }] of alone.entries())
     expect((await collect(engine.generate(request(index + 1)))).tokenIds).toEqual(tokenIds);
   await until(() => engine.load().kvCacheUsage === 0);
@@ -101,5 +105,5 @@ test('where one worker dies the other goes on, and takes over what had given not
   threads[0]!.die();
   expect(engine.state).toBe('ready');
   await Promise.all(whole);
-  expect(given()[1]!.toSorted()).toEqual([1, 2, 3, 4, 5]);
+  expect(given()[1]!.toSorted((one, other) => one - other)).toEqual([1, 2, 3, 4, 5]);
 });
