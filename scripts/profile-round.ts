@@ -27,7 +27,7 @@ const MTP_THREADS = 1;
 const { values } = parseArgs({
   options: {
     model: { type: 'string' },
-    threads: { type: 'string', default: '2' },
+    threads: { type: 'string', default: '1' },
     runs: { type: 'string', default: '150' },
     tokens: { type: 'string', default: '128' },
     temperature: { type: 'string', default: '0' },

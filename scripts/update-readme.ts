@@ -7,8 +7,8 @@ import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { peersTable, type PeersRecord } from './bench/peers-record.ts';
 import { prefixSentence, type PrefixRecord } from './bench/prefix-record.ts';
-import { acceptanceTable, benchTables, type KeptBenchRecord } from './bench/readme-tables.ts';
-import type { AcceptanceRecord } from './bench/records.ts';
+import { acceptanceTable, benchTables } from './bench/readme-tables.ts';
+import type { AcceptanceRecord, BenchRecord } from './bench/records.ts';
 import { serverTable, type ServerRecord } from './bench/server-record.ts';
 
 interface ExactRecord {
@@ -52,20 +52,17 @@ const { values } = parseArgs({ options: { check: { type: 'boolean', default: fal
 const results = async (name: string): Promise<unknown> =>
   JSON.parse(await readFile(`docs/results/${name}.json`, 'utf8')) as unknown;
 const blocks = {
-  bench: benchTables((await results('bench')) as KeptBenchRecord),
+  bench: benchTables((await results('bench')) as BenchRecord),
   acceptance: acceptanceTable((await results('acceptance')) as AcceptanceRecord),
   exact: await exactSentence(),
   prefix: prefixSentence((await results('prefix')) as PrefixRecord),
+  server: serverTable((await results('server')) as ServerRecord),
+  adversarial: benchTables((await results('adversarial')) as BenchRecord),
   // Measured only where the other runtimes were installed.
   peers: existsSync('docs/results/peers.json') ? peersTable((await results('peers')) as PeersRecord) : '',
 };
 const current = await readFile('README.md', 'utf8');
-/** Is there once it was measured. */
-const optional =
-  existsSync('docs/results/server.json') && current.includes('<!-- server:start -->')
-    ? { server: serverTable((await results('server')) as ServerRecord) }
-    : {};
-const updated = Object.entries({ ...blocks, ...optional }).reduce(
+const updated = Object.entries(blocks).reduce(
   (text, [name, content]) => replaced(text, name, content),
   current,
 );

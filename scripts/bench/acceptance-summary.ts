@@ -29,7 +29,7 @@ export interface AcceptanceSummary {
   readonly distinct4: number;
 }
 
-export function sampleOf({ kind, name }: Prompt, { tokenIds, report }: Completed): Sample {
+export function sampleOf({ kind, name }: Prompt<unknown>, { tokenIds, report }: Completed): Sample {
   return {
     kind,
     prompt: name,

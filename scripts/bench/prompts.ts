@@ -1,10 +1,10 @@
 /** The benchmark's prompts: beginnings of files, written for it and in nobody's training data, four of each kind. */
 
-export interface Prompt {
+export interface Prompt<Text = string> {
   readonly kind: string;
   /** Kind and number in it, as results call the prompt. */
   readonly name: string;
-  readonly text: string;
+  readonly text: Text;
 }
 
 const byKind: Readonly<Record<string, readonly string[]>> = {

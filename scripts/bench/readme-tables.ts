@@ -6,9 +6,6 @@ import type { AcceptanceRecord, BenchRecord } from './records.ts';
 import { format, formatRates } from './statistics.ts';
 import type { Summary } from './summary.ts';
 
-/** Results from before loops were counted have no `quality`, and no loops either. */
-export type KeptBenchRecord = Omit<BenchRecord, 'quality'> & Partial<Pick<BenchRecord, 'quality'>>;
-
 const rowsByKind = <Each>(
   { total, byKind }: SummariesByKind<Each>,
   cells: (summary: Each) => readonly string[],
@@ -72,9 +69,9 @@ const qualityCells = (summary: AcceptanceSummary): string[] => [
 ];
 
 /** A table a temperature, then one of the longer continuations. */
-export function benchTables({ quality, ...record }: KeptBenchRecord): string {
+export function benchTables({ quality, ...record }: BenchRecord): string {
   const lines = [
-    `${record.model}, ${record.numTokens} tokens a prompt, ${record.adaptive ? 'adaptive depth up to' : 'depth'} ` +
+    `${record.model}, ${record.numTokens} tokens a prompt, median of ${record.numRepeats} runs, ${record.adaptive ? 'adaptive depth up to' : 'depth'} ` +
       `${record.maxDraftTokens}, ${record.machine}, Node ${record.node}, ${record.date}.`,
   ];
   for (const [name, summaries] of Object.entries(record.results)) {
@@ -86,7 +83,6 @@ export function benchTables({ quality, ...record }: KeptBenchRecord): string {
       '',
       ...table(SPEED_COLUMNS, rowsByKind(summaries, speedCells)),
     );
-    if (quality === undefined) continue;
     lines.push(...rowsWithoutLoops(total, speedCells).map(tableRow), '', loopSentence(total));
   }
   if (quality === undefined) return lines.join('\n');

@@ -13,12 +13,14 @@ export interface BenchRecord {
   readonly machine: string;
   readonly node: string;
   readonly numTokens: number;
+  /** Pairs of a prompt, with and without speculation, of which the medians count. */
+  readonly numRepeats: number;
   readonly maxDraftTokens: number;
   readonly adaptive: boolean;
   /** By temperature, as `T=0.8`. */
   readonly results: Readonly<Record<string, SummariesByKind<Summary>>>;
-  /** Of longer, greedy continuations: how much the model repeats itself. */
-  readonly quality: SummariesByKind<AcceptanceSummary> & { readonly numTokens: number };
+  /** Of longer, greedy continuations: how much the model repeats itself. Absent where the prompts are adversarial. */
+  readonly quality?: SummariesByKind<AcceptanceSummary> & { readonly numTokens: number };
   readonly card: Card;
 }
 

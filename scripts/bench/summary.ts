@@ -8,6 +8,7 @@ export interface Measurement extends Sample {
   readonly baselineTokensPerSecond: number;
   readonly offTokensPerSecond: number;
   readonly measuredSpeedup: number;
+  readonly speedupOverOff: number;
   readonly calibratedOverMeasured: number;
   readonly isIdentical: boolean;
 }
@@ -28,6 +29,21 @@ function spread(values: readonly number[]): { median: number; min: number; max: 
   return { median: round(median(values)), min: round(Math.min(...values)), max: round(Math.max(...values)) };
 }
 
+/** Medians of what was timed, over measurements of the same prompt; identical if all were. */
+export function medianMeasurement(repeats: readonly Measurement[]): Measurement {
+  const of = (figure: (measurement: Measurement) => number): number => median(repeats.map(figure));
+  return {
+    ...repeats.at(-1)!,
+    tokensPerSecond: of((each) => each.tokensPerSecond),
+    baselineTokensPerSecond: of((each) => each.baselineTokensPerSecond),
+    offTokensPerSecond: of((each) => each.offTokensPerSecond),
+    measuredSpeedup: of((each) => each.measuredSpeedup),
+    speedupOverOff: of((each) => each.speedupOverOff),
+    calibratedOverMeasured: of((each) => each.calibratedOverMeasured),
+    isIdentical: repeats.every((each) => each.isIdentical),
+  };
+}
+
 export function summarise(measurements: readonly Measurement[]): Summary {
   const of = (figure: (measurement: Measurement) => number): number =>
     round(median(measurements.map(figure)));
@@ -37,7 +53,7 @@ export function summarise(measurements: readonly Measurement[]): Summary {
     baselineTokensPerSecond: of((each) => each.baselineTokensPerSecond),
     offTokensPerSecond: of((each) => each.offTokensPerSecond),
     speedup: spread(measurements.map((each) => each.measuredSpeedup)),
-    speedupOverOff: spread(measurements.map((each) => each.tokensPerSecond / each.offTokensPerSecond)),
+    speedupOverOff: spread(measurements.map((each) => each.speedupOverOff)),
     calibratedOverMeasured: of((each) => each.calibratedOverMeasured),
     numIdentical: measurements.filter((measurement) => measurement.isIdentical).length,
   };

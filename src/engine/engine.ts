@@ -4,7 +4,7 @@
  */
 import type { Logger } from 'pino';
 import { ForetokenError } from '../errors.ts';
-import type { FimTokenIds } from '../model/manifest.ts';
+import type { FimFormat } from '../model/manifest.ts';
 import { loadTokenizer, type TextTokenizer } from '../tokenizer/tokenizer.ts';
 import type {
   Engine,
@@ -67,7 +67,7 @@ class WorkerEngine implements Engine {
   private readonly pool: WorkerPool;
   private readonly runs = new Map<number, GenerationRun>();
   private description: ModelDescription | null = null;
-  private fim: FimTokenIds | null = null;
+  private fim: FimFormat | null = null;
   private kvMemory: KvMemory | null = null;
   private nextId = 1;
   private resolveReady: () => void = () => {};
@@ -128,13 +128,6 @@ class WorkerEngine implements Engine {
     if (this.state === 'loading')
       throw new ForetokenError('model_loading', 'the model is being loaded again');
     checkRequest(asked, model);
-    const kvMemory = this.kvMemory!;
-    const speculation = resolveSpeculation(asked, model, options);
-    const isDrafting = speculation.maxDraftTokens > 0;
-    const maxPositions = maxSequencePositions(kvMemory, isDrafting);
-    const prompt = encodePrompt(asked, model, this.tokenizer, this.fim, maxPositions);
-    assertFits(kvMemory, prompt, isDrafting);
-    const request = { ...asked, cachePrompt: options.prefixCache !== false && asked.cachePrompt !== false };
     const capacity = options.maxNumSeqs + options.maxQueue;
     if (this.runs.size >= capacity) {
       throw new ForetokenError(
@@ -142,6 +135,13 @@ class WorkerEngine implements Engine {
         `expected at most ${capacity} requests at a time, ${this.runs.size} are running or waiting`,
       );
     }
+    const kvMemory = this.kvMemory!;
+    const speculation = resolveSpeculation(asked, model, options);
+    const isDrafting = speculation.maxDraftTokens > 0;
+    const maxPositions = maxSequencePositions(kvMemory, isDrafting);
+    const prompt = encodePrompt(asked, model, this.tokenizer, this.fim, maxPositions);
+    assertFits(kvMemory, prompt, isDrafting);
+    const request = { ...asked, cachePrompt: options.prefixCache !== false && asked.cachePrompt !== false };
     const id = this.nextId;
     this.nextId += 1;
     const run = new GenerationRun(id, request, prompt, speculation, {

@@ -1,6 +1,6 @@
 /** Checks a request against the model and turns its prompt into token ids. Knows nothing of queues. */
 import { ForetokenError } from '../errors.ts';
-import type { FimTokenIds } from '../model/manifest.ts';
+import type { FimFormat } from '../model/manifest.ts';
 import type { TextTokenizer } from '../tokenizer/tokenizer.ts';
 import type { GenerationRequest, ModelDescription, SpeculationSettings } from './generation.ts';
 
@@ -50,7 +50,7 @@ export interface EncodedPrompt {
 }
 
 /**
- * The prompt's ids, with the suffix in prefix-suffix-middle order, and how many tokens may follow. An empty prompt is
+ * The prompt's ids, with the suffix in the order the model was trained for, and how many tokens may follow. An empty prompt is
  * the beginning of a text, as in OpenAI's API. `maxPositions`: tokens that a sequence without a limit of its own may
  * come to. Throws `context_length_exceeded` where the completion would not fit.
  */
@@ -58,7 +58,7 @@ export function encodePrompt(
   request: GenerationRequest,
   model: ModelDescription,
   tokenizer: TextTokenizer,
-  fim: FimTokenIds | null,
+  fim: FimFormat | null,
   maxPositions = model.maxModelLength,
 ): EncodedPrompt {
   const tokenIds = promptIds(request, tokenizer, fim);
@@ -78,12 +78,16 @@ export function encodePrompt(
 function promptIds(
   request: GenerationRequest,
   tokenizer: TextTokenizer,
-  fim: FimTokenIds | null,
+  fim: FimFormat | null,
 ): readonly number[] {
   const { prompt, suffix } = request;
   if (typeof prompt !== 'string') return prompt.length > 0 ? prompt : tokenizer.encode(END_OF_TEXT);
-  if (suffix !== undefined && fim !== null)
-    return [fim.prefix, ...tokenizer.encode(prompt), fim.suffix, ...tokenizer.encode(suffix), fim.middle];
+  if (suffix !== undefined && fim !== null) {
+    const [before, after] = [tokenizer.encode(prompt), tokenizer.encode(suffix)];
+    return fim.order === 'psm'
+      ? [fim.prefix, ...before, fim.suffix, ...after, fim.middle]
+      : [fim.prefix, fim.suffix, ...after, fim.middle, ...before];
+  }
   return tokenizer.encode(prompt === '' ? END_OF_TEXT : prompt);
 }
 

@@ -3,7 +3,7 @@ import type { SamplingParams } from '../decoding/sampling-params.ts';
 import type { RankedToken } from '../decoding/logprobs.ts';
 import type { MeasuredCosts } from '../decoding/step-costs.ts';
 import type { ErrorCode } from '../errors.ts';
-import type { FimTokenIds } from '../model/manifest.ts';
+import type { FimFormat } from '../model/manifest.ts';
 import type { ModelDescription } from './generation.ts';
 import type { KvMemory } from './kv-memory.ts';
 import type { KvUsage } from './kv-store.ts';
@@ -82,7 +82,7 @@ export type WorkerMessage =
   | {
       readonly type: 'model-loaded';
       readonly model: ModelDescription;
-      readonly fim: FimTokenIds | null;
+      readonly fim: FimFormat | null;
       readonly kvMemory: KvMemory;
       readonly isExact: boolean;
       readonly loadSeconds: number;

@@ -56,12 +56,30 @@ const Extras = Type.Object({
   format_version: Type.Literal(1),
   num_spec_tokens: Type.Optional(Count),
   max_spec_tokens: Type.Optional(Count),
-  fim: Type.Optional(Type.Object({ prefix: TokenId, suffix: TokenId, middle: TokenId })),
+  fim: Type.Optional(
+    Type.Object({
+      prefix: TokenId,
+      suffix: TokenId,
+      middle: TokenId,
+      order: Type.Optional(Type.Union([Type.Literal('psm'), Type.Literal('spm')])),
+    }),
+  ),
   sha256: Type.Optional(Type.Record(Type.String(), Type.String())),
 });
 
 export type GraphConfig = Static<typeof Graph>;
-export type FimTokenIds = { readonly prefix: number; readonly suffix: number; readonly middle: number };
+
+/** How a prompt with a suffix is written: markers, and whether the prefix or the suffix stands first. */
+export interface FimFormat {
+  readonly prefix: number;
+  readonly suffix: number;
+  readonly middle: number;
+  /**
+   * `psm`: prefix, suffix, middle, each behind its marker. `spm`: markers of prefix and suffix, the suffix, the marker of
+   * the middle, and the prefix, which the middle follows at once (Bavarian et al., arXiv 2207.14255, section 3).
+   */
+  readonly order: 'psm' | 'spm';
+}
 
 const DEFAULT_SPEC_TOKENS = 3;
 const MAX_SPEC_TOKENS = 8;
@@ -81,7 +99,7 @@ export interface ModelManifest {
   readonly mtp: (GraphConfig & { readonly inputs: { readonly hidden_states: string } }) | null;
   readonly numSpecTokens: number;
   readonly maxSpecTokens: number;
-  readonly fim: FimTokenIds | null;
+  readonly fim: FimFormat | null;
   readonly hasChatTemplate: boolean;
 }
 
@@ -96,7 +114,9 @@ export async function readManifest(modelFolder: string): Promise<ModelManifest> 
     : undefined;
   await checkHashes(folder, extras?.sha256 ?? {});
   const eosTokenIds = [model.eos_token_id].flat();
-  checkTokenIds([...eosTokenIds, ...Object.values(extras?.fim ?? {})], model.vocab_size, path);
+  const fim = extras?.fim === undefined ? null : { order: 'psm' as const, ...extras.fim };
+  const fimTokenIds = fim === null ? [] : [fim.prefix, fim.suffix, fim.middle];
+  checkTokenIds([...eosTokenIds, ...fimTokenIds], model.vocab_size, path);
   const hasMtp = model.mtp !== undefined;
   const maxSpecTokens = hasMtp ? (extras?.max_spec_tokens ?? MAX_SPEC_TOKENS) : 0;
   return {
@@ -111,7 +131,7 @@ export async function readManifest(modelFolder: string): Promise<ModelManifest> 
     mtp: model.mtp ?? null,
     numSpecTokens: Math.min(maxSpecTokens, extras?.num_spec_tokens ?? DEFAULT_SPEC_TOKENS),
     maxSpecTokens,
-    fim: extras?.fim ?? null,
+    fim,
     hasChatTemplate: await exists(join(folder, 'chat_template.jinja')),
   };
 }

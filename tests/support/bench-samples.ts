@@ -28,6 +28,7 @@ export function benchMeasurement(measuredSpeedup: number, given: GivenSample = {
     baselineTokensPerSecond: 100,
     offTokensPerSecond: 50,
     measuredSpeedup,
+    speedupOverOff: 2 * measuredSpeedup,
     calibratedOverMeasured: 1,
     isIdentical: true,
   };

@@ -30,7 +30,7 @@ QUALITY = """
 MTP agreement: share of positions where the module, given the true tokens, chooses as the target does. Distinct-4 (share
 of different 4-grams) and longest repeat (tokens): medians over greedy continuations of 256 tokens. Next line: share of
 held-out lines that greedy decoding gives character by character, from what stands before them, and with what stands
-behind as well. 5-gram: a Kneser-Ney model of the same training tokens.
+behind as well, prefix first (PSM) or suffix first (SPM). 5-gram: a Kneser-Ney model of the same training tokens.
 """
 
 USE = """
@@ -142,13 +142,13 @@ def quality_section(facts: ModelFacts) -> str:
                 " ".join(f"{share:.2f}" for share in measured["mtp_agreement"]),
                 greedy.get("median_distinct_4", ""),
                 greedy.get("median_longest_repeat", ""),
-                *(percent(next_line.get(key)) for key in ("prefix", "prefix_and_suffix", "ngram")),
+                *(percent(next_line.get(key)) for key in ("prefix", "psm", "spm", "ngram")),
             ]
         )
     if not rows:
         return ""
     header = ["held-out code", "nats/token", "bits/byte", "5-gram bits/byte", "MTP agreement, depth 1 to 4"]
-    header += ["distinct-4", "longest repeat", "next line", "next line with suffix", "next line, 5-gram"]
+    header += ["distinct-4", "longest repeat", "next line", "with suffix, PSM", "with suffix, SPM", "next line, 5-gram"]
     return "## Quality\n\n" + table(header, rows) + QUALITY
 
 

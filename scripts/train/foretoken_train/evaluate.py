@@ -126,10 +126,10 @@ def next_line_matches(
     shares = {"positions": len(where)}
     if folder:
         target = greedy_continuation(folder, MAX_PREFIX_TOKENS + MAX_SUFFIX_TOKENS + MAX_LINE_TOKENS + 8)
-        for name, with_suffix in (("prefix", False), ("prefix_and_suffix", True)):
-            shares[name] = round(exact_match(where, tokenizer, target, with_suffix, f"next line, {name}"), 4)
+        for name, order in (("prefix", None), ("psm", "psm"), ("spm", "spm")):
+            shares[name] = round(exact_match(where, tokenizer, target, order, f"next line, {name}"), 4)
     if ngram:
-        shares["ngram"] = round(exact_match(where, tokenizer, ngram.continuation, False, "next line, n-gram"), 4)
+        shares["ngram"] = round(exact_match(where, tokenizer, ngram.continuation, None, "next line, n-gram"), 4)
     return shares
 
 

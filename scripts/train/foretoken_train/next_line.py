@@ -48,14 +48,18 @@ def positions(validation: ValidationSet, tokenizer: Tokenizer, count: int, seed:
     return chosen
 
 
-def prompt_ids(position: Position, tokenizer: Tokenizer, with_suffix: bool) -> np.ndarray:
-    """int64 [n]: the nearest tokens of the prefix, and in fill-in-the-middle order those of the suffix."""
+def prompt_ids(position: Position, tokenizer: Tokenizer, order: str | None) -> np.ndarray:
+    """int64 [n]: the nearest tokens of the prefix, and in fill-in-the-middle `order`, psm or spm, those of the suffix."""
     prefix = tokenizer.encode(position.prefix, add_special_tokens=False).ids[-MAX_PREFIX_TOKENS:]
-    if not with_suffix:
+    if order is None:
         return np.asarray(prefix, np.int64)
     suffix = tokenizer.encode(position.suffix, add_special_tokens=False).ids[:MAX_SUFFIX_TOKENS]
     marker = {name: tokenizer.token_to_id(name) for name in (FIM_PREFIX, FIM_SUFFIX, FIM_MIDDLE)}
-    return np.asarray([marker[FIM_PREFIX], *prefix, marker[FIM_SUFFIX], *suffix, marker[FIM_MIDDLE]], np.int64)
+    if order == "psm":
+        ids = [marker[FIM_PREFIX], *prefix, marker[FIM_SUFFIX], *suffix, marker[FIM_MIDDLE]]
+    else:
+        ids = [marker[FIM_PREFIX], marker[FIM_SUFFIX], *suffix, marker[FIM_MIDDLE], *prefix]
+    return np.asarray(ids, np.int64)
 
 
 def first_line(ids: Iterator[int], tokenizer: Tokenizer) -> str:
@@ -73,11 +77,11 @@ def first_line(ids: Iterator[int], tokenizer: Tokenizer) -> str:
 
 
 def exact_match(
-    where: list[Position], tokenizer: Tokenizer, continue_: Continue, with_suffix: bool, name: str
+    where: list[Position], tokenizer: Tokenizer, continue_: Continue, order: str | None, name: str
 ) -> float:
     """Share of positions whose line is produced character by character, indentation aside."""
     hits = 0
     for position in tqdm(where, desc=name, unit="line"):
-        prompt = prompt_ids(position, tokenizer, with_suffix)
+        prompt = prompt_ids(position, tokenizer, order)
         hits += first_line(continue_(prompt), tokenizer) == position.line
     return hits / len(where)

@@ -1,10 +1,7 @@
 """Trains the MTP module alone, on what the frozen target itself writes and on its distribution.
 
 Prompts of the corpus are continued by the target at several temperatures; the module drafts in chains from every
-position, with the cache it has when served. The loss at each depth has three parts: cross-entropy and total variation
-to the target's distribution, whose complement is what rejection sampling accepts (Leviathan et al., arXiv 2211.17192),
-and cross-entropy to the token that the target chooses under noise that the draft has too, which is what a server with
-coupled noise accepts (Daliri et al., arXiv 2408.07978): with total variation d, (1 - d) / (1 + d) of drafts and more.
+position, with the cache it has when served.
 """
 
 import argparse
@@ -13,14 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor
 from tqdm import tqdm
 
 from .batches import BatchBuilder, TokenFile
-from .chain import chained_states
-from .continuations import continued, gumbel
+from .chain_losses import ChainLossWeights, add_chain_loss_arguments, chain_acceptance, chain_losses
+from .continuations import continued
 from .model import CodeModel, document_numbers
 from .optimisers import add_optimizer_arguments, apply_gradients, build_optimizers, set_learning_rates
 from .run_record import RunRecord, add_run_arguments
@@ -44,11 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--new-tokens", type=int, default=160)
     parser.add_argument("--pool", type=int, default=64, help="prompts continued at a time")
     parser.add_argument("--batch-size", type=int, default=8)
-    parser.add_argument("--mtp-steps", type=int, default=4, help="drafts in a chain")
-    parser.add_argument("--tv-weight", type=float, default=0.9, help="of total variation")
-    parser.add_argument(
-        "--coupled-weight", type=float, default=0.0, help="of the choice under shared noise; cross-entropy has the rest"
-    )
+    add_chain_loss_arguments(parser)
     parser.add_argument("--validation-prompts", type=int, default=48)
 
 
@@ -79,7 +71,7 @@ class MtpTuning:
         self.batches = BatchBuilder(
             files, tokenizer, row_length, arguments.fim_rate, arguments.seed, arguments.data_shares
         )
-        self.chain_losses = torch.compile(chain_losses) if arguments.compile else chain_losses
+        self.chain_losses = torch.compile(frozen_chain_losses) if arguments.compile else frozen_chain_losses
         self.validation_sets = {
             path.stem: {
                 name: self.own_words(self.validation_prompts(TokenFile(path), tokenizer), [temperature])
@@ -129,12 +121,6 @@ class MtpTuning:
         record.save(self.model)
         bar.close()
 
-    @property
-    def loss_weights(self) -> tuple[float, float, float]:
-        """Of cross-entropy, total variation and the choice under shared noise."""
-        tv, coupled = self.arguments.tv_weight, self.arguments.coupled_weight
-        return 1 - tv - coupled, tv, coupled
-
     def coupled_temperature(self) -> Tensor:
         """Of the coming step's choices under shared noise: each in turn. A tensor, lest each be compiled anew."""
         temperatures = self.arguments.temperatures
@@ -146,7 +132,12 @@ class MtpTuning:
         set_learning_rates(self.optimizers, arguments, record.step, record.progress)
         with torch.autocast(self.device.type, torch.bfloat16):
             losses = self.chain_losses(
-                self.model, batch, arguments.mtp_steps, self.loss_weights, self.coupled_temperature(), self.end_of_text
+                self.model,
+                batch,
+                arguments.mtp_steps,
+                ChainLossWeights.of(arguments),
+                self.coupled_temperature(),
+                self.end_of_text,
             )
         apply_gradients(losses.mean(), self.model, self.optimizers)
         flops = self.model.shape.training_flops_per_token(batch.shape[1], arguments.mtp_steps, freeze_target=True)
@@ -171,73 +162,12 @@ class MtpTuning:
         self.record.log({"validation": self.record.validation})
 
 
-def chain_losses(
-    model: CodeModel,
-    ids: Tensor,
-    steps: int,
-    weights: tuple[float, float, float],
-    temperature: Tensor,
-    end_of_text: int,
+def frozen_chain_losses(
+    model: CodeModel, ids: Tensor, steps: int, weights: ChainLossWeights, temperature: Tensor, end_of_text: int
 ) -> Tensor:
-    """The mean over all chains of the loss at each depth: [steps].
-
-    ids: [batch, length]; weights: of cross-entropy, total variation and the choice under shared noise at `temperature`.
-    """
+    """`chain_losses` of rows [batch, length] whose target learns nothing."""
     documents = document_numbers(ids, end_of_text)
     with torch.no_grad():
         hidden = model.hidden_states(ids, documents)
         target = model.head(hidden).float()
-    losses = []
-    for step, states in enumerate(chained_states(model, hidden, ids, steps, documents), 1):
-        draft = model.head(states).float()
-        wanted = target[:, step : step + states.shape[1]]
-        log_draft, probs = draft.log_softmax(-1), wanted.softmax(-1)
-        cross_entropy = -(probs * log_draft).sum(-1).mean()
-        total_variation = 0.5 * (probs - log_draft.exp()).abs().sum(-1).mean()
-        parts = [cross_entropy, total_variation]
-        if weights[2]:
-            parts.append(coupled_loss(draft, wanted, temperature))
-        losses.append(sum(weight * part for weight, part in zip(weights, parts, strict=False)))
-    return torch.stack(losses)
-
-
-def coupled_loss(draft: Tensor, wanted: Tensor, temperature: Tensor) -> Tensor:
-    """Mean cross-entropy of the draft under noise to what the target chooses under the same noise.
-
-    draft, wanted: logits [..., vocab_size]; temperature: one number, 0 for no noise.
-    """
-    is_sampling = temperature > 0
-    scale = 1 / torch.where(is_sampling, temperature, 1)
-    noise = gumbel(wanted.shape, wanted.device) * is_sampling
-    choices = (wanted * scale + noise).argmax(-1)
-    return F.cross_entropy((draft * scale + noise).flatten(0, -2), choices.flatten())
-
-
-def chain_acceptance(
-    model: CodeModel, ids: Tensor, prompt_length: int, steps: int, temperature: float, coupled: bool = False
-) -> Tensor:
-    """Expected [accepted, reached] chains by depth, [2, steps], over chains that start in a continuation.
-
-    ids: [batch, length], continuations at `temperature`. Greedy and `coupled`, as served, count drafts that are the
-    target's choice, under the same noise. Otherwise the overlap of the distributions is added up, what rejection
-    sampling accepts. A draft is reached if all before it were accepted.
-    """
-    hidden = model.hidden_states(ids)
-    target = model.head(hidden)
-    reached = torch.ones(())
-    counts = torch.zeros(2, steps)
-    for step, states in enumerate(chained_states(model, hidden, ids, steps, None), 1):
-        first = prompt_length - 1
-        draft = model.head(states)[:, first:]
-        wanted = target[:, first + step : first + step + draft.shape[1]]
-        if temperature and coupled:
-            noise = gumbel(wanted.shape, wanted.device, torch.Generator(wanted.device).manual_seed(step))
-            accepted = ((draft / temperature + noise).argmax(-1) == (wanted / temperature + noise).argmax(-1)).float()
-        elif temperature:
-            accepted = torch.minimum((draft / temperature).softmax(-1), (wanted / temperature).softmax(-1)).sum(-1)
-        else:
-            accepted = (draft.argmax(-1) == wanted.argmax(-1)).float()
-        reached = reached.expand_as(accepted)
-        counts[0, step - 1], counts[1, step - 1] = (reached * accepted).sum(), reached.sum()
-        reached = reached * accepted
-    return counts
+    return chain_losses(model, hidden, target, ids, steps, weights, temperature, documents)

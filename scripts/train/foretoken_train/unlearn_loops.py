@@ -6,6 +6,10 @@ written since the prompt (sequence-level unlikelihood, Welleck et al., arXiv 190
 teaching it. Repeating what the prompt has is left alone, and so is as much repetition as code has of itself. Loops made
 of code, a few tokens over and over, teach the same without being written by the target (Xu et al., arXiv 2206.02369):
 code has next to none, so that nothing is lost by it.
+
+With `--mtp-weight` the MTP module learns beside the target, on some of the corpus rows and on what the target writes, and
+what it asks of the target's states is heard (as when DeepSeek-V3 is trained, arXiv 2412.19437). With `--agreement` the
+target also leans towards what can be drafted, where the corpus leaves it the choice.
 """
 
 import argparse
@@ -19,8 +23,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .batches import BatchBuilder, TokenFile, validation_rows
+from .chain_losses import ChainLossWeights, add_chain_loss_arguments, chain_acceptance
 from .continuations import continued
-from .model import CodeModel
+from .loop_losses import ChainSettings, corpus_losses, own_losses
 from .optimisers import add_optimizer_arguments, apply_gradients, build_optimizers, set_learning_rates
 from .repetition import distinct, looping, repeats
 from .run_record import RunRecord, add_run_arguments
@@ -54,6 +59,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prompts", type=int, default=3, help="of them, in each optimiser step")
     parser.add_argument("--batch-size", type=int, default=12, help="corpus rows of each optimiser step")
     parser.add_argument("--sequence-length", type=int, default=512)
+    parser.add_argument("--mtp-weight", type=float, default=0.0, help="0 leaves the MTP module alone")
+    parser.add_argument("--mtp-rows", type=int, default=4, help="of the corpus rows, those that chains are drafted on")
+    parser.add_argument(
+        "--agreement", type=float, default=0.0, help="share of total variation's gradient that the target gets"
+    )
+    parser.add_argument("--temperatures", type=float, nargs="+", default=[0.0, 0.6, 0.8, 1.0], help="of shared noise")
+    add_chain_loss_arguments(parser)
     parser.add_argument("--validate-every", type=int, default=100, help="optimiser steps")
 
 
@@ -75,7 +87,7 @@ class LoopUnlearning:
         self.end_of_text = tokenizer.token_to_id(END_OF_TEXT)
         self.model = load_weights(arguments.weights).to(self.device)
         for name, parameter in self.model.named_parameters():
-            parameter.requires_grad_(not name.startswith("mtp."))
+            parameter.requires_grad_(bool(arguments.mtp_weight) or not name.startswith("mtp."))
         self.optimizers = build_optimizers(self.model, arguments)
         files, shares = [TokenFile(path) for path in arguments.data], arguments.data_shares
         self.rows = BatchBuilder(
@@ -84,7 +96,10 @@ class LoopUnlearning:
         prompt_rows = arguments.prompt_length + PROMPT_TOKENS_CUT_OFF
         self.prompts = BatchBuilder(files, tokenizer, prompt_rows, arguments.fim_rate, arguments.seed + 1, shares)
         self.loop_code = BatchBuilder(files, tokenizer, LOOP_PREFIX_TOKENS + MAX_PERIOD, 0, arguments.seed, shares)
-        self.corpus_loss = torch.compile(corpus_loss) if arguments.compile else corpus_loss
+        # One function each, so that each is compiled for its own shapes.
+        self.corpus_losses, self.own_losses = corpus_losses, own_losses
+        if arguments.compile:
+            self.corpus_losses, self.own_losses = torch.compile(corpus_losses), torch.compile(own_losses)
         self.validation_sets = {}
         for path in arguments.validation:
             file = TokenFile(path)
@@ -132,20 +147,43 @@ class LoopUnlearning:
         marks = [repeats(row[arguments.prompt_length :], arguments.span) for row in written.cpu().numpy()]
         repeated = torch.from_numpy(np.stack([beyond(each, arguments.free_share) for each in marks])).to(self.device)
         set_learning_rates(self.optimizers, arguments, record.step, record.progress)
+        chains = self.chain_settings()
         with torch.autocast(self.device.type, torch.bfloat16):
-            likelihood = self.corpus_loss(self.model, rows.to(self.device), self.end_of_text)
-            unlikelihood = unlikelihood_loss(self.model, written, repeated)
+            likelihood, corpus_chains = self.corpus_losses(self.model, rows.to(self.device), self.end_of_text, chains)
+            unlikelihood, own_chains = self.own_losses(self.model, written, repeated, chains)
             looped = self.looped(record.step)
         unlearned = unlikelihood if looped is None else unlikelihood + looped
-        apply_gradients(likelihood + arguments.unlikelihood_weight * unlearned, self.model, self.optimizers)
+        loss = likelihood + arguments.unlikelihood_weight * unlearned
+        shares = {"likelihood": likelihood, "unlikelihood": unlikelihood}
+        if chains:
+            loss = loss + arguments.mtp_weight * (corpus_chains.mean() + own_chains.mean()) / 2
+            shares |= {"chains": corpus_chains.mean(), "own": own_chains.mean()}
+        if looped is not None:
+            shares["looped"] = looped
+        apply_gradients(loss, self.model, self.optimizers)
         tokens = arguments.batch_size * arguments.sequence_length + written.numel()
         tokens += arguments.loops * (LOOP_PREFIX_TOKENS + LOOP_TOKENS)
-        flops = self.model.shape.training_flops_per_token(arguments.sequence_length, 0, freeze_target=False)
-        record.advance(tokens, tokens * flops)
-        shares = {"likelihood": likelihood.item(), "unlikelihood": unlikelihood.item()}
-        if looped is not None:
-            shares["looped"] = looped.item()
-        return shares | {"repeated": repeated.float().mean().item()}
+        record.advance(tokens, self.flops(tokens, written.numel()))
+        return {name: share.item() for name, share in shares.items()} | {"repeated": repeated.float().mean().item()}
+
+    def flops(self, tokens: int, written: int) -> float:
+        """Of an optimiser step of `tokens`, `written` of them by the target."""
+        arguments, shape = self.arguments, self.model.shape
+        target = shape.training_flops_per_token(arguments.sequence_length, 0, freeze_target=False)
+        if not arguments.mtp_weight:
+            return tokens * target
+        chained = shape.training_flops_per_token(arguments.sequence_length, arguments.mtp_steps, freeze_target=False)
+        return tokens * target + (written + arguments.mtp_rows * arguments.sequence_length) * (chained - target)
+
+    def chain_settings(self) -> ChainSettings | None:
+        """Of the coming step; None where the MTP module is left alone."""
+        arguments = self.arguments
+        if not arguments.mtp_weight:
+            return None
+        # In turn, and a tensor, lest each temperature be compiled anew.
+        temperature = torch.tensor(arguments.temperatures[self.record.step % len(arguments.temperatures)])
+        weights = ChainLossWeights.of(arguments)
+        return ChainSettings(arguments.mtp_rows, arguments.mtp_steps, weights, temperature.to(self.device))
 
     def looped(self, step: int) -> Tensor | None:
         """Unlikelihood of going on with loops made of code, None where none are asked for."""
@@ -155,19 +193,27 @@ class LoopUnlearning:
         rows = np.stack([made_loop(self.loop_code.row(random), random) for _ in range(count)])
         marks = np.stack([looping(row[LOOP_PREFIX_TOKENS:], self.arguments.span) for row in rows])
         ids = torch.from_numpy(rows).to(self.device)
-        return unlikelihood_loss(self.model, ids, torch.from_numpy(marks).to(self.device))
+        loss, _ = own_losses(self.model, ids, torch.from_numpy(marks).to(self.device), None)
+        return loss
 
     @torch.no_grad()
     def validate(self) -> None:
-        """Loss in nats per token and median distinct-4 of greedy continuations."""
+        """Loss in nats per token, median distinct-4 of greedy continuations, and conditional acceptance in them."""
         for name, (rows, prompts) in self.validation_sets.items():
             losses = []
             for part in rows.split(self.arguments.batch_size):
                 with torch.autocast(self.device.type, torch.bfloat16):
-                    losses.append(corpus_loss(self.model, part.to(self.device), self.end_of_text).item() * len(part))
+                    loss, _ = self.model(part.to(self.device), 0, self.end_of_text)
+                losses.append(loss.item() * len(part))
             written = self.continuations(prompts, VALIDATION_TOKENS)
             shares = [distinct(row[prompts.shape[1] :]) for row in written.cpu().numpy()]
-            self.record.validation[name] = [round(sum(losses) / len(rows), 4), round(float(np.median(shares)), 4)]
+            steps = self.arguments.mtp_steps
+            counts = sum(chain_acceptance(self.model, part, prompts.shape[1], steps, 0) for part in written.split(8))
+            self.record.validation[name] = {
+                "loss": round(sum(losses) / len(rows), 4),
+                "distinct_4": round(float(np.median(shares)), 4),
+                "greedy": [round(x, 4) for x in (counts[0] / counts[1].clamp_min(1)).tolist()],
+            }
         self.record.log({"validation": self.record.validation})
 
 
@@ -179,25 +225,6 @@ def made_loop(code: np.ndarray, random: np.random.Generator) -> np.ndarray:
     return np.concatenate([prefix, np.resize(span, LOOP_TOKENS)])
 
 
-def corpus_loss(model: CodeModel, rows: Tensor, end_of_text: int) -> Tensor:
-    """rows: [batch, length + 1]; mean cross-entropy in nats per token."""
-    loss, _ = model(rows, 0, end_of_text)
-    return loss
-
-
 def beyond(marks: np.ndarray, free_share: float) -> np.ndarray:
     """`marks` without the first of them that a share of `free_share` of all places has room for."""
     return marks & (np.cumsum(marks) > free_share * len(marks))
-
-
-def unlikelihood_loss(model: CodeModel, ids: Tensor, repeated: Tensor) -> Tensor:
-    """Mean of -log(1 - p), p being the probability of a token that was repeated; 0 for the others.
-
-    ids: [batch, length]; repeated: booleans of the last tokens of each row, [batch, at most length - 1].
-    """
-    count = repeated.shape[1]
-    states = model.hidden_states(ids[:, :-1])[:, -count:]
-    log_probs = model.head(states).float().log_softmax(-1)
-    chosen = log_probs.gather(-1, ids[:, -count:, None])[..., 0]
-    losses = -torch.log((1 - chosen.exp()).clamp_min(1e-5))
-    return (losses * repeated).mean()

@@ -1,9 +1,10 @@
 import torch
 
 from foretoken_train.chain import chained_states
-from foretoken_train.continuations import CachedDecoder, choose, continued
+from foretoken_train.chain_losses import ChainLossWeights, chain_acceptance, chain_losses, coupled_loss
+from foretoken_train.continuations import CachedDecoder, choose, continued, gumbel
 from foretoken_train.model import CodeModel, document_numbers
-from foretoken_train.tune_mtp import chain_acceptance, chain_losses, coupled_loss
+from foretoken_train.tune_mtp import frozen_chain_losses
 
 LENGTH = 24
 STEPS = 4
@@ -84,23 +85,41 @@ def test_choices_follow_the_distribution() -> None:
 
 def test_chain_losses_train_the_module_alone(model: CodeModel) -> None:
     ids = torch.randint(1, 512, (2, LENGTH))
-    losses = chain_losses(model, ids, STEPS, (0, 1, 0), torch.tensor(0.8), end_of_text=0)
+    losses = frozen_chain_losses(model, ids, STEPS, ChainLossWeights(0, 1, 0), torch.tensor(0.8), end_of_text=0)
     assert losses.shape == (STEPS,) and (losses > 0).all() and (losses < 1).all()
-    coupled = chain_losses(model, ids, STEPS, (0, 0.5, 0.5), torch.tensor(0.8), end_of_text=0)
+    halves = ChainLossWeights(0, 0.5, 0.5)
+    coupled = frozen_chain_losses(model, ids, STEPS, halves, torch.tensor(0.8), end_of_text=0)
     assert (coupled > losses / 2).all()
     losses.sum().backward()
     assert model.mtp.projection.weight.grad is not None and model.blocks[0].out.weight.grad is None
     model.zero_grad()
 
 
+def test_agreement_draws_the_target_to_the_draft(model: CodeModel) -> None:
+    ids = torch.randint(1, 512, (2, LENGTH))
+    hidden = model.hidden_states(ids)
+    for agreement in (0.0, 0.5):
+        target = model.head(hidden).float().detach().requires_grad_()
+        weights = ChainLossWeights(0, 1, 0, agreement)
+        losses = chain_losses(model, hidden, target, ids, STEPS, weights, torch.tensor(0.0), None)
+        gradient = torch.autograd.grad(losses.sum(), target, allow_unused=True)[0]
+        if agreement:
+            closer = (target - 20 * gradient).detach()
+            nearer = chain_losses(model, hidden, closer, ids, STEPS, weights, torch.tensor(0.0), None)
+            assert (nearer < losses).all()
+        else:
+            assert gradient is None
+
+
 def test_coupled_loss_is_of_the_choice_under_the_same_noise() -> None:
     wanted = torch.log(torch.tensor([0.7, 0.2, 0.1])).expand(4_000, 3)
     other = torch.log(torch.tensor([0.1, 0.2, 0.7])).expand(4_000, 3)
     greedy, warm = torch.tensor(0.0), torch.tensor(1.0)
-    assert torch.allclose(coupled_loss(wanted, wanted, greedy), -torch.log(torch.tensor(0.7)), atol=1e-4)
+    noise = gumbel(wanted.shape, wanted.device, torch.Generator().manual_seed(1))
+    assert torch.allclose(coupled_loss(wanted, wanted, greedy, noise), -torch.log(torch.tensor(0.7)), atol=1e-4)
     # The same logits choose the same token; others are sometimes right by luck.
-    assert coupled_loss(50 * wanted, 50 * wanted, warm) < 0.1
-    assert coupled_loss(wanted, wanted, warm) < coupled_loss(other, wanted, warm)
+    assert coupled_loss(50 * wanted, 50 * wanted, warm, noise) < 0.1
+    assert coupled_loss(wanted, wanted, warm, noise) < coupled_loss(other, wanted, warm, noise)
 
 
 def test_acceptance_counts_what_the_drafts_before_it_reached(model: CodeModel) -> None:

@@ -7,6 +7,7 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 
 from foretoken_train.evaluate import mtp_agreement
+from foretoken_train.loop_losses import unlikelihood_loss
 from foretoken_train.model import CodeModel, attend, document_numbers, stacked
 from foretoken_train.optimisers import learning_rate_share
 from foretoken_train.repetition import distinct, longest_repeat, looping, repeats
@@ -16,7 +17,6 @@ from foretoken_train.unlearn_loops import (
     MAX_PERIOD,
     beyond,
     made_loop,
-    unlikelihood_loss,
 )
 from foretoken_train.weights import load_weights
 
@@ -120,10 +120,11 @@ def test_attention_stays_inside_documents(model: CodeModel) -> None:
 def test_unlikelihood_counts_repeated_tokens_alone(model: CodeModel) -> None:
     ids = torch.randint(0, 512, (2, 20))
     repeated = torch.zeros(2, 12, dtype=torch.bool)
-    assert unlikelihood_loss(model, ids, repeated) == 0
-    repeated[1, 4] = True
     with torch.no_grad():
-        chance = model.head(model.hidden_states(ids))[1, 11].softmax(-1)[ids[1, 12]]
-        assert torch.allclose(
-            unlikelihood_loss(model, ids, repeated), -torch.log(1 - chance) / repeated.numel(), atol=1e-5
-        )
+        logits = model.head(model.hidden_states(ids))
+    assert unlikelihood_loss(logits, ids, repeated) == 0
+    repeated[1, 4] = True
+    chance = logits[1, 11].softmax(-1)[ids[1, 12]]
+    assert torch.allclose(
+        unlikelihood_loss(logits, ids, repeated), -torch.log(1 - chance) / repeated.numel(), atol=1e-5
+    )

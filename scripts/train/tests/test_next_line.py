@@ -36,12 +36,15 @@ def test_positions_are_lines_of_the_documents(validation: ValidationSet, tokeniz
 
 def test_a_prompt_with_suffix_is_in_fill_in_the_middle_order(tokenizer: Tokenizer):
     position = Position("a = 1", "b = 2", "\nc = 3")
-    ids = prompt_ids(position, tokenizer, with_suffix=True).tolist()
+    ids = prompt_ids(position, tokenizer, "psm").tolist()
     at = [ids.index(tokenizer.token_to_id(name)) for name in (FIM_PREFIX, FIM_SUFFIX, FIM_MIDDLE)]
     assert at[0] == 0 and at[-1] == len(ids) - 1
     assert tokenizer.decode(ids[1 : at[1]]) == "a = 1"
     assert tokenizer.decode(ids[at[1] + 1 : -1]) == "\nc = 3"
-    assert tokenizer.decode(prompt_ids(position, tokenizer, with_suffix=False).tolist()) == "a = 1"
+    reordered = [FIM_PREFIX, FIM_SUFFIX, "\nc = 3", FIM_MIDDLE, "a = 1"]
+    spm = prompt_ids(position, tokenizer, "spm").tolist()
+    assert tokenizer.decode(spm, skip_special_tokens=False) == "".join(reordered)
+    assert tokenizer.decode(prompt_ids(position, tokenizer, None).tolist()) == "a = 1"
 
 
 def test_the_first_line_stops_at_its_line_break(tokenizer: Tokenizer):

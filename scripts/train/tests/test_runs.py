@@ -62,3 +62,16 @@ def test_tuning_changes_its_part_alone(data: Path, tokenizer_folder: Path, tmp_p
         mine = name.startswith("mtp.")
         assert torch.equal(parameter, unlearned.get_parameter(name)) == mine or parameter.ndim == 1, name
         assert torch.equal(unlearned.get_parameter(name), tuned.get_parameter(name)) != mine or parameter.ndim == 1
+
+
+def test_the_module_can_learn_while_loops_are_unlearned(data: Path, tokenizer_folder: Path, tmp_path: Path) -> None:
+    pretrained(tmp_path / "1", data, tokenizer_folder, 3)
+    start = f"--steps 3 --weights {tmp_path / '1' / 'model.safetensors'} --prompt-length 8 --new-tokens 24 --span 4"
+    chains = "--mtp-weight 1 --mtp-rows 1 --agreement 0.5 --tv-weight 0.5 --coupled-weight 0.4"
+    rows = "--pool 8 --prompts 4 --batch-size 2"
+    log = ran(unlearn_loops, tmp_path / "2", data, tokenizer_folder, f"{start} {rows} {chains}")
+    assert all(line["chains"] > 0 and line["own"] > 0 for line in log if "likelihood" in line)
+    assert len(log[-1]["validation"]["sample"]["greedy"]) == 4
+    before, after = (load_weights(tmp_path / n / "model.safetensors") for n in "12")
+    for name, parameter in before.named_parameters():
+        assert not torch.equal(parameter, after.get_parameter(name)) or parameter.ndim == 1, name

@@ -21,7 +21,7 @@ const model: ModelDescription = {
   numSpecTokens: 3,
   maxSpecTokens: 8,
 };
-const fim = { prefix: 1, suffix: 2, middle: 3 };
+const fim = { prefix: 1, suffix: 2, middle: 3, order: 'psm' } as const;
 const ids = (count: number): number[] => Array.from({ length: count }, () => 7);
 
 describe('checkRequest', () => {
@@ -110,6 +110,12 @@ describe('encodePrompt', () => {
   it('puts prefix, then suffix, then the middle to come', () => {
     const { tokenIds } = encode({ prompt: 'let a', suffix: ';\n' });
     expect(tokenIds).toEqual([1, ...tokenizer.encode('let a'), 2, ...tokenizer.encode(';\n'), 3]);
+  });
+
+  it('puts the suffix first where the model was trained so', () => {
+    const request = generationRequest({ prompt: 'let a', suffix: ';\n' });
+    const { tokenIds } = encodePrompt(request, model, tokenizer, { ...fim, order: 'spm' });
+    expect(tokenIds).toEqual([1, 2, ...tokenizer.encode(';\n'), 3, ...tokenizer.encode('let a')]);
   });
 
   it('keeps an empty prefix and an empty suffix', () => {

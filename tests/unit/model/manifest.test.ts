@@ -84,9 +84,17 @@ describe('readManifest', () => {
       mtp,
       numSpecTokens: 2,
       maxSpecTokens: 5,
-      fim: { prefix: 1, suffix: 2, middle: 3 },
+      fim: { prefix: 1, suffix: 2, middle: 3, order: 'psm' },
       hasChatTemplate: true,
     });
+  });
+
+  it('reads the order of prefix and suffix', async () => {
+    write('genai_config.json', { model });
+    write('foretoken.json', { ...extras, fim: { ...extras.fim, order: 'spm' } });
+    expect((await readManifest(folder)).fim).toEqual({ prefix: 1, suffix: 2, middle: 3, order: 'spm' });
+    write('foretoken.json', { ...extras, fim: { ...extras.fim, order: 'mps' } });
+    await expectRefusal('foretoken.json', 'fim');
   });
 
   it('has defaults without foretoken.json', async () => {
