@@ -5,8 +5,8 @@
 import * as ort from 'onnxruntime-node';
 import type { GraphConfig } from './manifest.ts';
 import type { OnnxKvCache } from './onnx-kv-cache.ts';
-import { releaseCopies } from './release-copies.ts';
 import type { ExpectedTensor } from './session.ts';
+import { runInto } from './uncopied-outputs.ts';
 
 const perLayer = (pattern: string, numLayers: number): string[] =>
   Array.from({ length: numLayers }, (_, layer) => pattern.replace('%d', String(layer)));
@@ -50,7 +50,7 @@ export class OnnxGraph {
     feeds[inputs.input_ids] = this.tokenTensors[width]!;
     const mask = this.attentionMask.subarray(0, cache.length);
     feeds[inputs.attention_mask] = new ort.Tensor('int64', mask, [1, cache.length]);
-    const { keys, values } = cache.tensors();
+    const { keys, values } = cache;
     for (let layer = 0; layer < this.pastKeys.length; layer += 1) {
       const key = keys[layer]!;
       const value = values[layer]!;
@@ -59,7 +59,7 @@ export class OnnxGraph {
       fetches[this.presentKeys[layer]!] = key;
       fetches[this.presentValues[layer]!] = value;
     }
-    releaseCopies(await this.session.run(feeds, fetches), fetches);
+    await runInto(this.session, feeds, fetches);
   }
 
   async close(): Promise<void> {

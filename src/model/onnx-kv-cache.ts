@@ -1,18 +1,11 @@
 /**
  * A sequence's key and value buffers. GroupQueryAttention gets each buffer as past and as present, so it appends in
  * place; a rewind only lowers the length, and the next forward overwrites what lies beyond.
- *
- * onnxruntime-node 1.30 copies every output into a new array, present caches included, whoever owns their memory. So
- * a cache is no longer than its sequence needs, and where the layout allows it (one KV head), a run only sees the
- * part that is in use.
  */
 import * as ort from 'onnxruntime-node';
 import { kvCapacity, kvPositionBytes } from './kv-capacity.ts';
 import type { GraphConfig } from './manifest.ts';
 import type { KvCache, KvCachePool } from './target-model.ts';
-
-/** Positions by which the part in use grows. */
-const VIEW_STEP = 64;
 
 export interface KvCacheShape {
   readonly numLayers: number;
@@ -20,28 +13,22 @@ export interface KvCacheShape {
   readonly headSize: number;
 }
 
-interface View {
-  readonly numPositions: number;
-  /** [numLayers], each [1, numKvHeads, numPositions, headSize] */
-  readonly keys: readonly ort.Tensor[];
-  readonly values: readonly ort.Tensor[];
-}
-
 export class OnnxKvCache implements KvCache {
   readonly capacity: number;
+  /** [numLayers], each [1, numKvHeads, capacity, headSize]. */
+  readonly keys: readonly ort.Tensor[];
+  readonly values: readonly ort.Tensor[];
   length = 0;
   private readonly shape: KvCacheShape;
-  private readonly keyBuffers: readonly Float32Array[]; // [numLayers], each [numKvHeads, capacity, headSize]
-  private readonly valueBuffers: readonly Float32Array[];
-  private view: View;
 
   constructor(shape: KvCacheShape, capacity: number) {
     this.shape = shape;
     this.capacity = capacity;
-    const buffer = (): Float32Array => new Float32Array(shape.numKvHeads * capacity * shape.headSize);
-    this.keyBuffers = Array.from({ length: shape.numLayers }, buffer);
-    this.valueBuffers = Array.from({ length: shape.numLayers }, buffer);
-    this.view = this.viewOf(capacity);
+    const dims = [1, shape.numKvHeads, capacity, shape.headSize];
+    const tensor = (): ort.Tensor =>
+      new ort.Tensor('float32', new Float32Array(shape.numKvHeads * capacity * shape.headSize), dims);
+    this.keys = Array.from({ length: shape.numLayers }, tensor);
+    this.values = Array.from({ length: shape.numLayers }, tensor);
   }
 
   rewindTo(length: number): void {
@@ -71,41 +58,25 @@ export class OnnxKvCache implements KvCache {
       );
     }
     for (let layer = 0; layer < this.shape.numLayers; layer += 1) {
-      this.copyHeads(other.keyBuffers[layer]!, other.capacity, this.keyBuffers[layer]!, numPositions);
-      this.copyHeads(other.valueBuffers[layer]!, other.capacity, this.valueBuffers[layer]!, numPositions);
+      this.copyHeads(other.keys[layer]!, other.capacity, this.keys[layer]!, numPositions);
+      this.copyHeads(other.values[layer]!, other.capacity, this.values[layer]!, numPositions);
     }
     this.length = numPositions;
   }
 
-  /** Tensors over the positions held, and maybe some more. */
-  tensors(): View {
-    // With several heads a head's positions are `capacity` apart, and a shorter view would move them.
-    if (this.shape.numKvHeads > 1) return this.view;
-    const numPositions = Math.min(this.capacity, Math.ceil(this.length / VIEW_STEP) * VIEW_STEP);
-    if (this.view.numPositions !== numPositions) this.view = this.viewOf(numPositions);
-    return this.view;
-  }
-
   /** A head begins where the one before has its capacity, so each is copied for itself. */
   private copyHeads(
-    from: Float32Array, // [numKvHeads, fromCapacity, headSize]
+    source: ort.Tensor, // [1, numKvHeads, fromCapacity, headSize]
     fromCapacity: number,
-    to: Float32Array, // [numKvHeads, capacity, headSize]
+    target: ort.Tensor, // [1, numKvHeads, capacity, headSize]
     numPositions: number,
   ): void {
     const { numKvHeads, headSize } = this.shape;
+    const [from, to] = [source.data as Float32Array, target.data as Float32Array];
     for (let head = 0; head < numKvHeads; head += 1) {
       const start = head * fromCapacity * headSize;
       to.set(from.subarray(start, start + numPositions * headSize), head * this.capacity * headSize);
     }
-  }
-
-  private viewOf(numPositions: number): View {
-    const { numKvHeads, headSize } = this.shape;
-    const size = numKvHeads * numPositions * headSize;
-    const tensor = (buffer: Float32Array): ort.Tensor =>
-      new ort.Tensor('float32', buffer.subarray(0, size), [1, numKvHeads, numPositions, headSize]);
-    return { numPositions, keys: this.keyBuffers.map(tensor), values: this.valueBuffers.map(tensor) };
   }
 }
 

@@ -1,6 +1,12 @@
 /** Opens ONNX graphs and checks that they are what the manifest says. Knows nothing of sequences. */
 import * as ort from 'onnxruntime-node';
+import { readFile, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { ForetokenError } from '../errors.ts';
+import { withMarker } from './uncopied-outputs.ts';
+
+/** A graph with its weights in it is not read by us: they would be held twice. */
+const MAX_GRAPH_BYTES = 16 * 1024 * 1024;
 
 export interface SessionSettings {
   readonly numThreads: number;
@@ -16,13 +22,20 @@ export async function openSession(
   more: ort.InferenceSession.SessionOptions = {},
 ): Promise<ort.InferenceSession> {
   try {
-    return await ort.InferenceSession.create(path, {
+    const graph = (await stat(path)).size > MAX_GRAPH_BYTES ? path : withMarker(await readFile(path));
+    return await ort.InferenceSession.create(graph as string, {
       executionProviders: ['cpu'],
       intraOpNumThreads: settings.numThreads,
       interOpNumThreads: 1,
       executionMode: 'sequential',
       graphOptimizationLevel: 'all',
-      extra: { session: { intra_op: { allow_spinning: '0' } } },
+      extra: {
+        session: {
+          intra_op: { allow_spinning: '0' },
+          // Where the weights lie of a graph that is given as bytes.
+          model_external_initializers_file_folder_path: dirname(path),
+        },
+      },
       ...more,
     });
   } catch (err) {
