@@ -1,8 +1,8 @@
-/** When to take real plain steps between rounds: often until the baseline is known well, then at about 1% of the time. */
+/** When to take real plain steps between rounds: often until the baseline is known well, then at about 1.5% of the time. */
 
-const FIRST_INTERVAL_ROUNDS = 32;
-const NUM_FIRST = 32;
-const LATER_INTERVAL_ROUNDS = 128;
+const FIRST_INTERVAL_ROUNDS = 96;
+const NUM_FIRST = 10;
+const LATER_INTERVAL_ROUNDS = 256;
 
 export class PlainStepSchedule {
   private numTaken = 0;
