@@ -109,10 +109,10 @@ describe('turns', () => {
 
   it('keeps the text while it measures plain steps', async () => {
     const observePlain = vi.spyOn(worker.context.costs, 'observePlain');
-    worker.add(1, { maxDraftTokens: 0, maxTokens: 30 });
+    worker.add(1, { maxDraftTokens: 0, maxTokens: 60 });
     await until(() => worker.finishOf(1) === 'length');
     expect(observePlain).not.toHaveBeenCalled();
-    worker.add(2, { maxDraftTokens: 0, maxTokens: 30 });
+    worker.add(2, { maxDraftTokens: 0, maxTokens: 60 });
     await until(() => worker.finishOf(2) === 'length');
     expect(observePlain).toHaveBeenCalled();
     expect(worker.tokensOf(2)).toEqual(worker.tokensOf(1));
