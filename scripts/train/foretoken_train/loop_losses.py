@@ -38,15 +38,17 @@ def corpus_losses(
 def own_losses(
     model: CodeModel, ids: Tensor, repeated: Tensor, chains: ChainSettings | None
 ) -> tuple[Tensor, Tensor | None]:
-    """`unlikelihood_loss` of ids [batch, length], and of chains in them, by depth."""
+    """`unlikelihood_loss` of ids [batch, length], and of chains in them, by depth.
+
+    The target does not lean towards drafts of its own words: those of loops are the easiest.
+    """
     hidden = model.hidden_states(ids)
     logits = model.head(hidden).float()
     unlikelihood = unlikelihood_loss(logits, ids, repeated)
     if chains is None:
         return unlikelihood, None
-    return unlikelihood, chain_losses(
-        model, hidden, logits, ids, chains.steps, chains.weights, chains.temperature, None
-    )
+    weights = chains.weights._replace(agreement=0.0)
+    return unlikelihood, chain_losses(model, hidden, logits, ids, chains.steps, weights, chains.temperature, None)
 
 
 def unlikelihood_loss(logits: Tensor, ids: Tensor, repeated: Tensor) -> Tensor:
