@@ -38,6 +38,7 @@ export class StepCosts {
   /** Latest plain steps, relative to what was measured at start-up. */
   private readonly recentPlainRatios: number[] = Array.from({ length: NUM_PRIOR }, () => 1);
   private plainRatio = 1;
+  private restSeconds: number | null = null;
 
   constructor(measured: MeasuredCosts) {
     this.measured = measured;
@@ -52,6 +53,11 @@ export class StepCosts {
     return this.measuredVerify(width, length) * this.verifyScale.value;
   }
 
+  /** What a round takes beside its drafting and its verify: choosing tokens, looking up, messages. */
+  get roundSeconds(): number {
+    return this.restSeconds ?? 0;
+  }
+
   draftSeconds(numDraftTokens: number): number {
     return this.measured.draftSeconds[numDraftTokens]! * this.draftScale.value;
   }
@@ -64,6 +70,12 @@ export class StepCosts {
 
   observeVerify(width: number, length: number, seconds: number): void {
     this.verifyScale.observe(seconds / this.measuredVerify(width, length));
+  }
+
+  /** `seconds` beside drafting and verify. */
+  observeRound(seconds: number): void {
+    const current = (this.restSeconds ??= seconds);
+    this.restSeconds += SMOOTHING * (Math.min(seconds, 2 * current) - current);
   }
 
   observeDraft(numDraftTokens: number, seconds: number): void {

@@ -81,6 +81,7 @@ export async function* generateTurns(
     for (let index = 0; index < tokens.length; index += 1)
       baselineSeconds += context.costs.plainSeconds(round.contextLength + index) + round.chooseSeconds;
     const decodeSeconds = secondsSince(start) + postSeconds;
+    context.costs.observeRound(decodeSeconds - round.draftSeconds - round.verifySeconds);
     const postStart = performance.now();
     post({
       type: 'tokens-decided',

@@ -52,6 +52,13 @@ describe('DraftLength', () => {
     expect(depths.at(-1)).toBe(MAX_DRAFTS);
   });
 
+  it('drafts more where a round is dear beside its forwards', () => {
+    const costs = linearCosts(0.05, 0.05);
+    const before = depthOf(withRates(0.8, costs));
+    costs.observeRound(2);
+    expect(depthOf(withRates(0.8, costs))).toBeGreaterThan(before);
+  });
+
   it('does not draft where drafts cost more than they bring', () => {
     expect(depthOf(withRates(1, dear))).toBe(0);
   });

@@ -100,4 +100,13 @@ describe('StepCosts', () => {
     expect(costs.verifySeconds(2, 256)).toBeCloseTo(5 * 1.05, 12);
     expect(costs.draftSeconds(1)).toBeCloseTo(0.525, 12);
   });
+
+  it('follows what a round takes beside its forwards, one wild value counted as twice the usual', () => {
+    const costs = newCosts();
+    expect(costs.roundSeconds).toBe(0);
+    costs.observeRound(2);
+    expect(costs.roundSeconds).toBe(2);
+    costs.observeRound(1000);
+    expect(costs.roundSeconds).toBeCloseTo(2.1, 12);
+  });
 });
