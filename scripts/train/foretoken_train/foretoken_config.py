@@ -11,6 +11,8 @@ from .tokenizer import FIM_MIDDLE, FIM_PREFIX, FIM_SUFFIX
 FORMAT_VERSION = 1
 NUM_SPEC_TOKENS = 3
 MAX_SPEC_TOKENS = 8
+# Suffix first: the middle goes on where the prefix ends. Prefix first, no held-out line was ever right (docs/log.md).
+FIM_ORDER = "spm"
 LOADED_FILES = (
     "genai_config.json",
     "model.onnx",
@@ -48,7 +50,7 @@ def foretoken_config(
             "prefix": tokenizer.token_to_id(FIM_PREFIX),
             "suffix": tokenizer.token_to_id(FIM_SUFFIX),
             "middle": tokenizer.token_to_id(FIM_MIDDLE),
-            "order": "psm",
+            "order": FIM_ORDER,
         },
         "sha256": {name: sha256(folder / name) for name in LOADED_FILES},
     }
