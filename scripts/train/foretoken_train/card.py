@@ -212,6 +212,11 @@ def speeds(facts: ModelFacts, name: str) -> list[str]:
     return [*rates, f"{row['speedup']:.2f}"]
 
 
+def target_loss(validation: dict | list) -> float:
+    """Nats per token; as a list, the target's loss comes first."""
+    return validation["loss"] if isinstance(validation, dict) else validation[0]
+
+
 def cost_section(facts: ModelFacts) -> str:
     rows = [
         [
@@ -223,7 +228,9 @@ def cost_section(facts: ModelFacts) -> str:
             f"{entry['tokens'] / 1e6:.2f}",
             f"{entry['flops']:.2e}",
             "; ".join(
-                f"{name} {values[0]}" for name, values in entry["validation"].items() if entry["stage"] != "tune-mtp"
+                f"{name} {target_loss(values)}"
+                for name, values in entry["validation"].items()
+                if entry["stage"] != "tune-mtp"
             ),
         ]
         for entry in facts.ledger
