@@ -21,23 +21,27 @@ export async function openSession(
   settings: SessionSettings,
   more: ort.InferenceSession.SessionOptions = {},
 ): Promise<ort.InferenceSession> {
-  try {
-    const graph = (await stat(path)).size > MAX_GRAPH_BYTES ? path : withMarker(await readFile(path));
-    return await ort.InferenceSession.create(graph as string, {
+  const create = async (graph: string | Uint8Array, session: object = {}): Promise<ort.InferenceSession> =>
+    ort.InferenceSession.create(graph as string, {
       executionProviders: ['cpu'],
       intraOpNumThreads: settings.numThreads,
       interOpNumThreads: 1,
       executionMode: 'sequential',
       graphOptimizationLevel: 'all',
-      extra: {
-        session: {
-          intra_op: { allow_spinning: '0' },
-          // Where the weights lie of a graph that is given as bytes.
-          model_external_initializers_file_folder_path: dirname(path),
-        },
-      },
+      extra: { session: { intra_op: { allow_spinning: '0' }, ...session } },
       ...more,
     });
+  try {
+    if ((await stat(path)).size <= MAX_GRAPH_BYTES) {
+      try {
+        return await create(withMarker(await readFile(path)), {
+          model_external_initializers_file_folder_path: dirname(path),
+        });
+      } catch {
+        // Weights that are a link out of the folder, as in a download cache, are taken from beside a file alone.
+      }
+    }
+    return await create(path);
   } catch (err) {
     // Its words go over several lines.
     const reason = (err as Error).message.replaceAll(/\s+/g, ' ').trim();
