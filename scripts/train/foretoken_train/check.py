@@ -15,7 +15,7 @@ from .quantise import Precision
 NUM_TOKENS = 384
 CHUNKS = (100, 1, 7, 2, 33, 16, 5, 64, 3, 9)
 MTP_STEPS = 3
-MTP_STARTS = range(40, 380, 20)
+MTP_STARTS = range(40, 380, 5)
 THREADS = 2
 
 
