@@ -20,7 +20,7 @@ export async function calibrate(model: LoadedModel): Promise<MeasuredCosts> {
   const last = manifest.contextLength - maxWidth;
   const lengths = [...new Set([16, REFERENCE_LENGTH, 1024, last].filter((length) => length <= last))];
   const reference = Math.max(0, lengths.indexOf(REFERENCE_LENGTH));
-  // Each as long as a sequence of that length would have it: a longer cache costs more.
+  // Each as long as a sequence of that length would have it.
   const caches = lengths.map((length) => targetCaches.take(length + maxWidth));
   const mtpCache = model.mtpCaches?.take(lengths[reference]! + 1) ?? null;
   const state = new Float32Array(manifest.hiddenSize).fill(0.1);

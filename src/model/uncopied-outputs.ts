@@ -1,7 +1,7 @@
 /**
  * Runs that leave their outputs where the caller wants them, and nowhere else. onnxruntime-node 1.30 copies every output
  * that was fetched into a new array, also one bound to memory of the caller: key and value caches of megabytes in every
- * step, which take longer than the step itself (docs/log.md). The copying goes through the outputs in the graph's order, and
+ * step, a third of its time (docs/log.md). The copying goes through the outputs in the graph's order, and
  * ends at the first that is no tensor, with an error, after the run is complete. So a graph gets such an output, as
  * its first. Knows nothing of what the outputs are.
  */
