@@ -3,7 +3,13 @@ import type { KvCache, TargetModel } from '../model/target-model.ts';
 import type { Drafter } from './drafter.ts';
 import type { Sampler } from './sampler.ts';
 
+/** Seconds, from any beginning, that the sequence has had of the machine; what others share is counted in part. */
+export interface Clock {
+  readonly seconds: number;
+}
+
 export interface DecodingState {
+  readonly clock: Clock;
   readonly target: TargetModel;
   readonly cache: KvCache;
   readonly sampler: Sampler;

@@ -31,7 +31,7 @@ interface Choice {
 
 export class DraftLength {
   private readonly estimate: AcceptanceEstimate;
-  private readonly costs: StepCosts;
+  private costs: StepCosts;
   /** Running means over rounds; null before the first. */
   private tokens: number | null = null;
   private seconds = 0;
@@ -39,6 +39,11 @@ export class DraftLength {
 
   constructor(estimate: AcceptanceEstimate, costs: StepCosts) {
     this.estimate = estimate;
+    this.costs = costs;
+  }
+
+  /** From now on steps cost this: the sequence shares its passes with more others, or with fewer. */
+  useCosts(costs: StepCosts): void {
     this.costs = costs;
   }
 

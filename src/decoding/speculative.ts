@@ -3,7 +3,7 @@
  * Knows nothing of text, HTTP or ONNX.
  */
 import { acceptDrafts } from './acceptance.ts';
-import { secondsSince, type DecodingState } from './decoding-state.ts';
+import type { DecodingState } from './decoding-state.ts';
 import type { DraftedRound } from './draft-length.ts';
 import type { DraftPlan } from './draft-plan.ts';
 
@@ -24,22 +24,22 @@ export interface Round extends DraftedRound {
  * cached; the drafter has observed it, with the target's hidden state at L-1 that produced it.
  */
 export async function decodeRound(state: DecodingState, plan: DraftPlan): Promise<Round> {
-  const { target, cache, sampler, drafter } = state;
+  const { clock, target, cache, sampler, drafter } = state;
   const contextLength = cache.length;
   let sampleSeconds = 0;
 
-  const draftStart = performance.now();
+  const draftStart = clock.seconds;
   let drafts = [...plan.ready];
   const margins: number[] = [];
   if (drafter !== null && drafts.length === 0 && plan.wantsAnother(margins)) {
     drafts = await drafter.draft(
       () => plan.wantsAnother(margins),
       (logits, index) => {
-        const start = performance.now();
+        const start = clock.seconds;
         const tokenId = sampler.choose(logits, contextLength + 1 + index);
         sampler.push(tokenId);
         margins.push(sampler.margin);
-        sampleSeconds += secondsSince(start);
+        sampleSeconds += clock.seconds - start;
         return tokenId;
       },
     );
@@ -50,20 +50,20 @@ export async function decodeRound(state: DecodingState, plan: DraftPlan): Promis
     drafts.length = plan.numToVerify(margins);
     margins.length = drafts.length;
   }
-  const draftSeconds = secondsSince(draftStart) - sampleSeconds;
+  const draftSeconds = clock.seconds - draftStart - sampleSeconds;
 
-  const verifyStart = performance.now();
+  const verifyStart = clock.seconds;
   const { logits, hiddenStates } = await target.forward(cache, [state.nextTokenId, ...drafts]);
-  const verifySeconds = secondsSince(verifyStart);
+  const verifySeconds = clock.seconds - verifyStart;
 
-  const acceptStart = performance.now();
+  const acceptStart = clock.seconds;
   const verdict = acceptDrafts(drafts, logits, sampler, contextLength + 1, target.vocabSize);
   const numDecided = verdict.tokenIds.length;
-  const chooseSeconds = secondsSince(acceptStart) / numDecided;
+  const chooseSeconds = (clock.seconds - acceptStart) / numDecided;
   cache.rewindTo(contextLength + numDecided);
   await drafter?.observe(verdict.tokenIds, hiddenStates.subarray(0, numDecided * target.hiddenSize));
   state.nextTokenId = verdict.tokenIds.at(-1)!;
-  sampleSeconds += secondsSince(acceptStart);
+  sampleSeconds += clock.seconds - acceptStart;
 
   return {
     tokenIds: verdict.tokenIds,

@@ -5,7 +5,7 @@
 
 import { clippedMean } from './robust-statistics.ts';
 
-/** How many of the latest plain steps correct the start-up measurement, and how many of them it counts for itself. */
+/** How many of the latest plain steps correct the start-up measurement, and how many it counts for itself. */
 const NUM_RECENT = 16;
 const NUM_PRIOR = 4;
 const SMOOTHING = 0.05;
@@ -30,23 +30,38 @@ class RunningScale {
   }
 }
 
+/** Follows plain steps relative to what was measured at start-up: so much slower, or faster, is the machine now. */
+export class PlainDrift {
+  private readonly recentRatios: number[] = Array.from({ length: NUM_PRIOR }, () => 1);
+  private mean = 1;
+
+  get ratio(): number {
+    return this.mean;
+  }
+
+  observe(ratio: number): void {
+    this.recentRatios.push(ratio);
+    if (this.recentRatios.length > NUM_RECENT) this.recentRatios.shift();
+    this.mean = clippedMean(this.recentRatios);
+  }
+}
+
 export class StepCosts {
   private readonly measured: MeasuredCosts;
   // One scale for all widths and one for all depths: a depth that is not chosen stays comparable to those that are.
   private readonly verifyScale = new RunningScale();
   private readonly draftScale = new RunningScale();
-  /** Latest plain steps, relative to what was measured at start-up. */
-  private readonly recentPlainRatios: number[] = Array.from({ length: NUM_PRIOR }, () => 1);
-  private plainRatio = 1;
+  private readonly plainDrift: PlainDrift;
   private restSeconds: number | null = null;
 
-  constructor(measured: MeasuredCosts) {
+  constructor(measured: MeasuredCosts, plainDrift = new PlainDrift()) {
     this.measured = measured;
+    this.plainDrift = plainDrift;
   }
 
   /** A plain forward behind `length` cached positions: linear between the measured lengths, constant outside. */
   plainSeconds(length: number): number {
-    return this.measuredPlain(length) * this.plainRatio;
+    return this.measuredPlain(length) * this.plainDrift.ratio;
   }
 
   verifySeconds(width: number, length: number): number {
@@ -63,9 +78,7 @@ export class StepCosts {
   }
 
   observePlain(length: number, seconds: number): void {
-    this.recentPlainRatios.push(seconds / this.measuredPlain(length));
-    if (this.recentPlainRatios.length > NUM_RECENT) this.recentPlainRatios.shift();
-    this.plainRatio = clippedMean(this.recentPlainRatios);
+    this.plainDrift.observe(seconds / this.measuredPlain(length));
   }
 
   observeVerify(width: number, length: number, seconds: number): void {
@@ -93,5 +106,23 @@ export class StepCosts {
     if (above === -1) return plain.at(-1)!;
     const share = (length - lengths[above - 1]!) / (lengths[above]! - lengths[above - 1]!);
     return plain[above - 1]! + share * (plain[above]! - plain[above - 1]!);
+  }
+}
+
+/** By how many sequences share a pass, 1 among them: what one of them costs. */
+export type MeasuredBySharing = ReadonlyMap<number, MeasuredCosts>;
+
+export class SharingCosts {
+  private readonly bySharing = new Map<number, StepCosts>();
+
+  constructor(measured: MeasuredBySharing) {
+    // Plain steps are taken alone, and stand for those that would be shared.
+    const drift = new PlainDrift();
+    for (const [numSharing, costs] of measured) this.bySharing.set(numSharing, new StepCosts(costs, drift));
+  }
+
+  /** Of one sequence among `numSharing` that share their passes. */
+  of(numSharing: number): StepCosts {
+    return this.bySharing.get(numSharing)!;
   }
 }

@@ -10,10 +10,13 @@ import type { WorkerContext } from './worker-context.ts';
 export function admit(id: number, job: Job, context: WorkerContext): Admission | null {
   const kv = context.kv.reserve(kvRequest(job));
   if (kv === null) return null;
+  const lane = context.lockstep.newLane();
   const turns =
-    job.kind === 'generate' ? generateTurns(id, job, kv, context) : replayTurns(id, job, kv, context);
+    job.kind === 'generate'
+      ? generateTurns(id, job, kv, lane, context)
+      : replayTurns(id, job, kv, lane, context);
   // After a failure a cache may claim what was never computed.
-  return { turns, release: (hasFailed) => context.kv.release(kv, !hasFailed) };
+  return { turns, lane, release: (hasFailed) => context.kv.release(kv, !hasFailed) };
 }
 
 function kvRequest(job: Job): KvRequest {

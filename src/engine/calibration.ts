@@ -1,7 +1,7 @@
 /** Measures what steps cost at start-up, interleaved, within a time budget. */
 import { clippedMean, median, robustLine } from '../decoding/robust-statistics.ts';
-import type { MeasuredCosts } from '../decoding/step-costs.ts';
-import type { KvCache } from '../model/target-model.ts';
+import type { MeasuredBySharing, MeasuredCosts } from '../decoding/step-costs.ts';
+import type { KvCache, SharedModels } from '../model/target-model.ts';
 import type { LoadedModel } from './loaded-model.ts';
 
 const BUDGET_SECONDS = 2.2;
@@ -11,8 +11,18 @@ const MAX_REPETITIONS = 25;
 const STEPS_PER_SAMPLE = 4;
 /** Where the cost of width is measured; it is scaled from there. */
 const REFERENCE_LENGTH = 256;
+/** Of passes that several sequences share, each number of sequences by itself. */
+const SHARED_BUDGET_SECONDS = 0.5;
 
-export async function calibrate(model: LoadedModel): Promise<MeasuredCosts> {
+export async function calibrate(model: LoadedModel): Promise<MeasuredBySharing> {
+  const alone = await calibrateAlone(model);
+  const measured = new Map([[1, alone]]);
+  for (const shared of model.shared)
+    measured.set(shared.target.numSequences, await calibrateShared(model, shared, alone));
+  return measured;
+}
+
+async function calibrateAlone(model: LoadedModel): Promise<MeasuredCosts> {
   const { target, mtp, manifest, targetCaches } = model;
   const { maxSpecTokens } = manifest;
   // At least two widths, for a model without an MTP module too: decoding without speculation is two tokens wide.
@@ -32,16 +42,16 @@ export async function calibrate(model: LoadedModel): Promise<MeasuredCosts> {
     if (repetition >= MIN_REPETITIONS && performance.now() - start > BUDGET_SECONDS * 1000) break;
     for (const [index, length] of lengths.entries()) {
       const step = async (): Promise<unknown> => target.forwardAtWidth(caches[index]!, [1]);
-      plainSamples[index]!.push(...(await timeSteps(caches[index]!, length, step)));
+      plainSamples[index]!.push(...(await timeSteps([caches[index]!], length, step)));
     }
     for (let width = 2; width < verifySamples.length; width += 1) {
       const tokenIds = Array.from({ length: width }, (_, index) => index);
       const step = async (): Promise<unknown> => target.forward(caches[reference]!, tokenIds);
-      verifySamples[width]!.push(...(await timeSteps(caches[reference]!, lengths[reference]!, step)));
+      verifySamples[width]!.push(...(await timeSteps([caches[reference]!], lengths[reference]!, step)));
     }
     if (mtp !== null && mtpCache !== null) {
       const step = async (): Promise<unknown> => mtp.forward(mtpCache, [1], state);
-      chainSamples.push(...(await timeSteps(mtpCache, lengths[reference]!, step)));
+      chainSamples.push(...(await timeSteps([mtpCache], lengths[reference]!, step)));
     }
   }
   for (const cache of caches) targetCaches.giveBack(cache);
@@ -72,11 +82,66 @@ function verifyRatios(samples: readonly (readonly number[])[], plainSeconds: num
   return [...samples.keys()].map((width) => (width < 2 ? 1 : intercept + slope * width));
 }
 
+/** What one of the sequences costs; all of them are equally wide here. */
+async function calibrateShared(
+  model: LoadedModel,
+  { target, mtp }: SharedModels,
+  alone: MeasuredCosts,
+): Promise<MeasuredCosts> {
+  const { manifest, targetCaches, mtpCaches } = model;
+  const { numSequences } = target;
+  const maxWidth = alone.verifyRatios.length - 1;
+  const reference = Math.max(0, alone.lengths.indexOf(REFERENCE_LENGTH));
+  const length = alone.lengths[reference]!;
+  const each = <Item>(make: () => Item): Item[] => Array.from({ length: numSequences }, make);
+  const caches = each(() => targetCaches.take(length + maxWidth));
+  const draftCaches = mtp === null ? [] : each(() => mtpCaches!.take(length + 1));
+  const hiddenStates = new Float32Array(manifest.hiddenSize).fill(0.1);
+  const widths = [1, 2, 3, Math.min(6, maxWidth), maxWidth];
+  const samples = widths.map((): number[] => []);
+  const chainSamples: number[] = [];
+  const start = performance.now();
+  for (let repetition = 0; repetition < MAX_REPETITIONS; repetition += 1) {
+    if (repetition >= MIN_REPETITIONS && performance.now() - start > SHARED_BUDGET_SECONDS * 1000) break;
+    for (const [index, width] of widths.entries()) {
+      const tokenIds = Array.from({ length: width }, (_, tokenId) => tokenId);
+      const parts = caches.map((cache) => ({ cache, tokenIds }));
+      const step = async (): Promise<unknown> =>
+        width === 1 ? target.forwardAtWidth(parts) : target.forward(parts);
+      samples[index]!.push(...(await timeSteps(caches, length, step)));
+    }
+    if (mtp !== null) {
+      const parts = draftCaches.map((cache) => ({ cache, tokenIds: [1], hiddenStates }));
+      chainSamples.push(...(await timeSteps(draftCaches, length, async () => mtp.forward(parts))));
+    }
+  }
+  for (const cache of caches) targetCaches.giveBack(cache);
+  for (const cache of draftCaches) mtpCaches!.giveBack(cache);
+  const seconds = samples.map((taken) => median(taken) / numSequences);
+  const [plain, ...verifies] = seconds;
+  const { slope, intercept } = robustLine(widths.slice(1), verifies);
+  const chainSeconds = chainSamples.length === 0 ? 0 : clippedMean(chainSamples) / numSequences;
+  // Attention is not shared: what a longer context adds is the same. Nothing is cheaper than half of the shared step.
+  const saved = alone.plainSeconds[reference]! - clippedMean(samples[0]!) / numSequences;
+  return {
+    lengths: alone.lengths,
+    plainSeconds: alone.plainSeconds.map((taken) => Math.max(taken - saved, plain! / 2)),
+    verifyRatios: alone.verifyRatios.map((_, width) =>
+      width < 2 ? 1 : (intercept + slope * width) / plain!,
+    ),
+    draftSeconds: alone.draftSeconds.map((_, numDraftTokens) => numDraftTokens * chainSeconds),
+  };
+}
+
 /** Seconds of steps behind `length` positions. */
-async function timeSteps(cache: KvCache, length: number, step: () => Promise<unknown>): Promise<number[]> {
+async function timeSteps(
+  caches: readonly KvCache[],
+  length: number,
+  step: () => Promise<unknown>,
+): Promise<number[]> {
   const samples: number[] = [];
   for (let index = 0; index < STEPS_PER_SAMPLE; index += 1) {
-    cache.pretendLength(length);
+    for (const cache of caches) cache.pretendLength(length);
     const start = performance.now();
     await step();
     if (index > 0) samples.push((performance.now() - start) / 1000);

@@ -8,9 +8,11 @@ import { prefill, type PrefillChunk } from '../decoding/prefill.ts';
 import { NOTHING_FOUND, PromptLookup } from '../decoding/prompt-lookup.ts';
 import { Sampler } from '../decoding/sampler.ts';
 import { decodeRound, type Round } from '../decoding/speculative.ts';
+import type { StepCosts } from '../decoding/step-costs.ts';
 import type { FinishReason } from '../metrics/engine-observer.ts';
+import type { Lane } from './lane.ts';
 import { mayReuse, type DecidedToken, type GenerateJob } from './protocol.ts';
-import type { Turns } from './scheduler.ts';
+import type { TurnKind, Turns } from './scheduler.ts';
 import type { SequenceKv } from './sequence-kv.ts';
 import type { WorkerContext } from './worker-context.ts';
 
@@ -26,10 +28,11 @@ export async function* generateTurns(
   id: number,
   job: GenerateJob,
   kv: SequenceKv,
+  lane: Lane,
   context: WorkerContext,
 ): Turns {
   const { model, post } = context;
-  const { target, mtp } = model;
+  const { clock, target, mtp } = lane;
   const cache = kv.target;
   const numCachedTokens = cache.length;
   const drafter =
@@ -37,6 +40,7 @@ export async function* generateTurns(
       ? new MtpDrafter(mtp, kv.mtp, target.hiddenSize)
       : null;
   const state: DecodingState = {
+    clock,
     target,
     cache,
     sampler: new Sampler(job.sampling, job.promptTokenIds, target.vocabSize),
@@ -55,14 +59,15 @@ export async function* generateTurns(
     numCachedTokens,
     finish,
   });
-  const draftLength = new DraftLength(context.acceptance.forSequence(), context.costs);
+  const draftLength = new DraftLength(context.acceptance.forSequence(), context.costs.of(1));
   const lookup = job.adaptive && job.maxDraftTokens > 0 ? new PromptLookup(target.vocabSize) : null;
   lookup?.push(kv.tokenIds);
   // Posting a message is part of what a round costs; it can only be charged to the next one.
-  let postSeconds = 0;
+  let start = clock.seconds;
   while (finish === null) {
-    yield;
-    const start = performance.now();
+    yield job.sharesPasses ? 'together' : 'alone';
+    const costs = context.costs.of(lane.numSharing);
+    draftLength.useCosts(costs);
     if (context.plainSteps.isDue()) await measurePlainSteps(state, context);
     const maxDraftTokens = Math.min(job.maxDraftTokens, job.maxTokens - numGenerated - 1);
     const found = lookup?.find(maxDraftTokens) ?? NOTHING_FOUND;
@@ -71,7 +76,7 @@ export async function* generateTurns(
       : fixedDepth(maxDraftTokens);
     const round = await decodeRound(state, plan);
     kv.tokenIds.push(...round.tokenIds);
-    learn(round, draftLength, context);
+    learn(round, draftLength, costs, context);
     lookup?.push(round.tokenIds);
     const numUntilEos = endOfText(job, model.manifest.eosTokenIds, round.tokenIds);
     const tokens = decidedTokens(job, round, numUntilEos, target.vocabSize);
@@ -79,10 +84,10 @@ export async function* generateTurns(
     finish = finishReason(job, model.manifest.eosTokenIds, tokens.at(-1)!.tokenId, numGenerated);
     let baselineSeconds = 0;
     for (let index = 0; index < tokens.length; index += 1)
-      baselineSeconds += context.costs.plainSeconds(round.contextLength + index) + round.chooseSeconds;
-    const decodeSeconds = secondsSince(start) + postSeconds;
-    context.costs.observeRound(decodeSeconds - round.draftSeconds - round.verifySeconds);
-    const postStart = performance.now();
+      baselineSeconds += costs.plainSeconds(round.contextLength + index) + round.chooseSeconds;
+    const decodeSeconds = clock.seconds - start;
+    start = clock.seconds;
+    costs.observeRound(decodeSeconds - round.draftSeconds - round.verifySeconds);
     post({
       type: 'tokens-decided',
       id,
@@ -99,7 +104,6 @@ export async function* generateTurns(
       baselineSeconds,
       finish,
     });
-    postSeconds = secondsSince(postStart);
   }
   // Nobody waits for this: the next prompt that begins like this sequence finds the module's cache as long as the target's.
   if (job.cachePrompt) await drafter?.flush();
@@ -111,23 +115,22 @@ async function* prefillTurns(
   job: GenerateJob,
   state: DecodingState,
   context: WorkerContext,
-): AsyncGenerator<void, { readonly token: DecidedToken; readonly prefillSeconds: number }, void> {
+): AsyncGenerator<TurnKind, { readonly token: DecidedToken; readonly prefillSeconds: number }, void> {
   const { vocabSize } = state.target;
-  let prefillSeconds = 0;
-  let start = performance.now();
+  const { clock } = state;
+  const start = clock.seconds;
   let lastRow: Float32Array = new Float32Array(0);
   for await (const chunk of prefill(state, job.promptTokenIds)) {
     if (job.promptLogprobs) {
       const { firstIndex, tokens } = scorePrompt(job, chunk, vocabSize);
       context.post({ type: 'prompt-scored', id, firstIndex, tokens });
     }
-    prefillSeconds += secondsSince(start);
     const isLast = chunk.firstPosition + chunk.tokenIds.length === job.promptTokenIds.length;
     if (isLast) lastRow = chunk.logits.subarray(chunk.logits.length - vocabSize);
-    else yield;
-    start = performance.now();
+    else yield 'alone';
   }
-  return { token: decidedToken(job, state.nextTokenId, false, lastRow), prefillSeconds };
+  const token = decidedToken(job, state.nextTokenId, false, lastRow);
+  return { token, prefillSeconds: clock.seconds - start };
 }
 
 /** Log probabilities of the prompt tokens that this chunk's rows predict. */
@@ -184,8 +187,12 @@ function finishReason(
   return numGenerated >= job.maxTokens ? 'length' : null;
 }
 
-function learn(round: Round, draftLength: DraftLength, context: WorkerContext): void {
-  const { costs, acceptance } = context;
+function learn(
+  round: Round,
+  draftLength: DraftLength,
+  costs: StepCosts,
+  { acceptance }: WorkerContext,
+): void {
   costs.observeVerify(Math.max(2, round.numDraftTokens + 1), round.contextLength, round.verifySeconds);
   if (round.numDrafted > 0) costs.observeDraft(round.numDrafted, round.draftSeconds);
   draftLength.record(round);
@@ -195,11 +202,12 @@ function learn(round: Round, draftLength: DraftLength, context: WorkerContext): 
 /** Takes plain forwards whose entries the next one overwrites. */
 async function measurePlainSteps(state: DecodingState, context: WorkerContext): Promise<void> {
   const { cache, target } = state;
+  const costs = context.costs.of(1);
   const length = cache.length;
   for (let step = 0; step < NUM_WARM_UP_STEPS + NUM_TIMED_STEPS; step += 1) {
     const start = performance.now();
     await target.forwardAtWidth(cache, [state.nextTokenId]);
-    if (step >= NUM_WARM_UP_STEPS) context.costs.observePlain(length, secondsSince(start));
+    if (step >= NUM_WARM_UP_STEPS) costs.observePlain(length, secondsSince(start));
     cache.rewindTo(length);
   }
 }

@@ -83,6 +83,8 @@ export class GenerationRun {
         maxDraftTokens: speculation.maxDraftTokens,
         adaptive: speculation.adaptive,
         cachePrompt: this.sharesPrompt,
+        // Its plain steps will be taken alone: only what ran alone too compares with them.
+        sharesPasses: !speculation.measureBaseline,
       },
     });
   }

@@ -1,20 +1,21 @@
 /** A model folder, opened: target, MTP module and the caches of their sequences. */
-import { exactWidthMultiple } from '../model/exactness.ts';
+import { exactWidthMultiple, isSharedPassExact } from '../model/exactness.ts';
 import { readManifest, type ModelManifest } from '../model/manifest.ts';
+import { loadSharedModels } from '../model/onnx-shared-models.ts';
 import { OnnxKvCachePool } from '../model/onnx-kv-cache.ts';
-import { loadMtpModule } from '../model/onnx-mtp-module.ts';
-import { loadTargetModel } from '../model/onnx-target-model.ts';
-import type { KvCachePool, MtpModule, TargetModel } from '../model/target-model.ts';
+import { loadMtpModule, NUM_MTP_THREADS } from '../model/onnx-mtp-module.ts';
+import { loadTargetModel, type OnnxTargetModel } from '../model/onnx-target-model.ts';
+import {
+  decidingWidth,
+  type KvCachePool,
+  type MtpModule,
+  type SharedModels,
+  type TargetModel,
+} from '../model/target-model.ts';
 import { loadFastestTarget } from './fastest-threads.ts';
 
 /** Tokens of a prefill chunk: long enough to be efficient, short enough that others' turns come soon. */
 const MAX_WIDTH = 64;
-/**
- * The MTP module is small: on one thread it is about as fast as on several, and has no idle threads that could take
- * the target's cores.
- */
-const NUM_MTP_THREADS = 1;
-
 export interface LoadedModel {
   readonly manifest: ModelManifest;
   readonly target: TargetModel;
@@ -23,12 +24,21 @@ export interface LoadedModel {
   readonly mtpCaches: KvCachePool | null;
   /** Whether the text is independent of speculation on this machine (exactWidthMultiple). */
   readonly isExact: boolean;
+  /** For passes that several sequences share without a change to any bit; most sequences first. */
+  readonly shared: readonly SharedModels[];
   /** Of a forward of the target. */
   readonly numThreads: number;
 }
 
-/** `askedThreads` of a forward, 0 for as many as are fastest here. Throws ForetokenError `invalid_model`. */
-export async function loadModel(modelFolder: string, askedThreads: number): Promise<LoadedModel> {
+/**
+ * `askedThreads` of a forward, 0 for as many as are fastest here; passes are shared by at most `maxSharing` sequences.
+ * Throws ForetokenError `invalid_model`.
+ */
+export async function loadModel(
+  modelFolder: string,
+  askedThreads: number,
+  maxSharing = 1,
+): Promise<LoadedModel> {
   const manifest = await readManifest(modelFolder);
   const { target, numThreads } =
     askedThreads === 0
@@ -44,9 +54,33 @@ export async function loadModel(modelFolder: string, askedThreads: number): Prom
     manifest,
     target,
     targetCaches,
+    shared:
+      widthMultiple === null ? [] : await loadShared(manifest, target, targetCaches, numThreads, maxSharing),
     mtp: await loadMtpModule(manifest, MAX_WIDTH, { numThreads: NUM_MTP_THREADS }),
     mtpCaches: manifest.mtp === null ? null : new OnnxKvCachePool(manifest.mtp, manifest.contextLength),
     isExact: widthMultiple !== null,
     numThreads,
   };
+}
+
+async function loadShared(
+  manifest: ModelManifest,
+  target: OnnxTargetModel,
+  caches: KvCachePool,
+  numThreads: number,
+  maxSharing: number,
+): Promise<SharedModels[]> {
+  const maxWidth = decidingWidth(manifest.maxSpecTokens + 1, 2);
+  const exact: SharedModels[] = [];
+  for (const files of manifest.sharedPasses) {
+    if (files.numSequences > maxSharing) continue;
+    const models = await loadSharedModels(manifest, files, maxWidth, numThreads, target.widthMultiple);
+    if (await isSharedPassExact(models.target, target, caches)) {
+      exact.push(models);
+    } else {
+      await models.target.close();
+      await models.mtp?.close();
+    }
+  }
+  return exact;
 }

@@ -1,7 +1,10 @@
-/** The messages between the main thread and the engine worker. Token ids cross this line, tensors never do. */
+/**
+ * The messages between the main thread and the engine worker, whose messages come several at a time. Token ids cross this
+ * line, tensors never do.
+ */
 import type { SamplingParams } from '../decoding/sampling-params.ts';
 import type { RankedToken } from '../decoding/logprobs.ts';
-import type { MeasuredCosts } from '../decoding/step-costs.ts';
+import type { MeasuredBySharing } from '../decoding/step-costs.ts';
 import type { ErrorCode } from '../errors.ts';
 import type { FimFormat } from '../model/manifest.ts';
 import type { ModelDescription } from './generation.ts';
@@ -20,7 +23,7 @@ export interface WorkerOptions {
   /** KV memory of all workers together, in MiB; 0 chooses. */
   readonly kvCacheMib: number;
   /** What steps cost, as another worker measured it; absent: measured. */
-  readonly measured?: MeasuredCosts;
+  readonly measured?: MeasuredBySharing;
 }
 
 /** What the first worker finds out, for others to be started with. */
@@ -29,7 +32,7 @@ export interface WorkerTuning {
   readonly numThreads: number;
   /** As asked, or as many as have cores for their threads. */
   readonly numWorkers: number;
-  readonly measured: MeasuredCosts;
+  readonly measured: MeasuredBySharing;
 }
 
 /** Generate a continuation. */
@@ -47,6 +50,8 @@ export interface GenerateJob {
   readonly adaptive: boolean;
   /** Whether to begin with KV that other sequences have, and to keep this one's for later ones. */
   readonly cachePrompt: boolean;
+  /** Whether its rounds may share passes with those of other requests. */
+  readonly sharesPasses: boolean;
 }
 
 /** Log probabilities of a prompt need all of its logits, and so all of it computed anew. */
@@ -116,9 +121,9 @@ export type WorkerMessage =
       readonly id: number;
       readonly tokens: readonly DecidedToken[];
       readonly round: RoundStats;
-      /** Everything this round cost, tensors and messages included. */
+      /** Everything this round cost, tensors and messages included; its share of what was shared. */
       readonly decodeSeconds: number;
-      /** What plain decoding would have taken for these tokens. */
+      /** What plain decoding would have taken for these tokens, beside the same others. */
       readonly baselineSeconds: number;
       readonly finish: FinishReason | null;
     }

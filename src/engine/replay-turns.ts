@@ -8,6 +8,7 @@ import { noDrafts } from '../decoding/draft-plan.ts';
 import { prefill } from '../decoding/prefill.ts';
 import { Sampler } from '../decoding/sampler.ts';
 import { decodeRound } from '../decoding/speculative.ts';
+import type { Lane } from './lane.ts';
 import type { ReplayJob } from './protocol.ts';
 import type { Turns } from './scheduler.ts';
 import type { SequenceKv } from './sequence-kv.ts';
@@ -17,19 +18,27 @@ export async function* replayTurns(
   id: number,
   job: ReplayJob,
   kv: SequenceKv,
+  { clock }: Lane,
   context: WorkerContext,
 ): Turns {
   const { target } = context.model;
   const cache = kv.target;
   const newSampler = (): Sampler => new Sampler(job.sampling, job.promptTokenIds, target.vocabSize);
-  const state: DecodingState = { target, cache, sampler: newSampler(), drafter: null, nextTokenId: -1 };
+  const state: DecodingState = {
+    clock,
+    target,
+    cache,
+    sampler: newSampler(),
+    drafter: null,
+    nextTokenId: -1,
+  };
   const chunks = prefill(state, job.promptTokenIds);
-  while ((await chunks.next()).done !== true) yield;
+  while ((await chunks.next()).done !== true) yield 'alone';
   const first = state.nextTokenId;
   const tokenIds = [first];
   while (tokenIds.length < job.numTokens) {
     tokenIds.push(...(await decodeRound(state, noDrafts)).tokenIds);
-    yield;
+    yield 'alone';
   }
   cache.rewindTo(job.promptTokenIds.length);
   const sampler = newSampler();
@@ -40,7 +49,7 @@ export async function* replayTurns(
     const step = await plainStep(target, cache, sampler, latest);
     latest = step.tokenId;
     plainSeconds += step.seconds;
-    yield;
+    yield 'alone';
   }
   context.post({ type: 'request-replayed', id, tokenIds, plainSeconds });
 }

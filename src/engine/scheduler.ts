@@ -2,13 +2,19 @@
  * Fair turns: requests wait in the order they came, at most `maxNumSeqs` run, and each running one takes a turn (a
  * prefill chunk or a round) before any takes a second. Knows nothing of what a turn does, or of what it needs.
  */
+import type { Lane } from './lane.ts';
+import type { Lockstep } from './lockstep.ts';
 
-/** Each `next` is one turn. */
-export type Turns = AsyncGenerator<void, void, void>;
+/** How the next turn is to be taken: by itself, or beside those of others. */
+export type TurnKind = 'alone' | 'together';
+
+/** Each `next` is one turn, the first one alone, and tells of the one after it. */
+export type Turns = AsyncGenerator<TurnKind, void, void>;
 
 /** What a request gets when it may run. */
 export interface Admission {
   readonly turns: Turns;
+  readonly lane: Lane;
   /** Gives everything back; called once, after the last turn. `hasFailed`: a turn threw. */
   readonly release: (hasFailed: boolean) => void;
 }
@@ -25,6 +31,8 @@ interface Entry {
 interface Running {
   readonly entry: Entry;
   readonly admission: Admission;
+  /** Of its next turn; null once there is none. */
+  next: TurnKind | null;
 }
 
 export interface SchedulerEvents {
@@ -35,14 +43,20 @@ export interface SchedulerEvents {
 export class Scheduler {
   private readonly maxNumSeqs: number;
   private readonly events: SchedulerEvents;
+  private readonly lockstep: Pick<Lockstep, 'takeTogether' | 'takeTurns'>;
   private waiting: Entry[] = [];
   private running: Running[] = [];
   private isClosed = false;
   private wake: (() => void) | null = null;
 
-  constructor(maxNumSeqs: number, events: SchedulerEvents) {
+  constructor(
+    maxNumSeqs: number,
+    events: SchedulerEvents,
+    lockstep: Pick<Lockstep, 'takeTogether' | 'takeTurns'>,
+  ) {
     this.maxNumSeqs = maxNumSeqs;
     this.events = events;
+    this.lockstep = lockstep;
   }
 
   add(id: number, admit: Admit): void {
@@ -67,11 +81,8 @@ export class Scheduler {
     while (!this.isClosed) {
       this.admit();
       if (this.running.length === 0) await this.sleep();
-      for (const sequence of this.running) {
-        if (!(await this.takeTurn(sequence)))
-          this.running = this.running.filter((other) => other !== sequence);
-        if (this.isClosed) break;
-      }
+      await this.takeTurns();
+      this.running = this.running.filter(({ next }) => next !== null);
     }
     for (const { admission } of this.running) {
       await admission.turns.return();
@@ -89,23 +100,43 @@ export class Scheduler {
         this.events.failed(entry.id, new Error('expected room for a request that runs alone'));
         continue;
       }
-      this.running = [...this.running, { entry, admission }];
+      this.running = [...this.running, { entry, admission, next: 'alone' }];
       this.events.started(entry.id);
     }
   }
 
-  /** Whether there is another turn to take. */
-  private async takeTurn({ entry, admission }: Running): Promise<boolean> {
+  /** One of each that runs. */
+  private async takeTurns(): Promise<void> {
+    const turn = (sequence: Running) => ({
+      lane: sequence.admission.lane,
+      take: async () => this.takeTurn(sequence),
+    });
+    const together = this.running.filter(({ next }) => next === 'together');
+    for (const sequence of this.running.filter(({ next }) => next === 'alone')) {
+      if (this.isClosed) return;
+      await this.lockstep.takeTogether([turn(sequence)]);
+    }
+    if (!this.isClosed) await this.lockstep.takeTurns(together.map(turn));
+  }
+
+  private async takeTurn(sequence: Running): Promise<void> {
+    const { entry, admission } = sequence;
     let hasFailed = false;
     try {
-      if (!entry.isAborted && (await admission.turns.next()).done !== true) return true;
+      if (!entry.isAborted) {
+        const { done, value } = await admission.turns.next();
+        if (done !== true) {
+          sequence.next = value;
+          return;
+        }
+      }
       await admission.turns.return();
     } catch (error) {
       hasFailed = true;
       this.events.failed(entry.id, error);
     }
+    sequence.next = null;
     admission.release(hasFailed);
-    return false;
   }
 
   private async sleep(): Promise<void> {

@@ -1,7 +1,8 @@
 /** What all requests of the worker share. */
 import type { AcceptanceEstimate } from '../decoding/acceptance-estimate.ts';
-import type { StepCosts } from '../decoding/step-costs.ts';
+import type { SharingCosts } from '../decoding/step-costs.ts';
 import type { KvStore } from './kv-store.ts';
+import type { Lockstep } from './lockstep.ts';
 import type { LoadedModel } from './loaded-model.ts';
 import type { PlainStepSchedule } from './plain-step-schedule.ts';
 import type { WorkerMessage } from './protocol.ts';
@@ -9,9 +10,10 @@ import type { WorkerMessage } from './protocol.ts';
 export interface WorkerContext {
   readonly model: LoadedModel;
   readonly kv: KvStore;
-  readonly costs: StepCosts;
+  readonly costs: SharingCosts;
   /** Acceptance over all requests: what a new one begins with. */
   readonly acceptance: AcceptanceEstimate;
   readonly post: (message: WorkerMessage) => void;
   readonly plainSteps: PlainStepSchedule;
+  readonly lockstep: Lockstep;
 }

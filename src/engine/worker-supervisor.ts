@@ -11,7 +11,7 @@ import type { MainMessage, WorkerMessage, WorkerOptions } from './protocol.ts';
  * that would take the process with it if ONNX Runtime's code is running.
  */
 export interface WorkerThread {
-  on(event: 'message', listener: (message: WorkerMessage) => void): unknown;
+  on(event: 'message', listener: (messages: readonly WorkerMessage[]) => void): unknown;
   on(event: 'error', listener: (error: unknown) => void): unknown;
   on(event: 'exit', listener: (code: number) => void): unknown;
   postMessage(message: MainMessage): void;
@@ -86,13 +86,15 @@ export class WorkerSupervisor {
     const worker = this.start();
     this.worker = worker;
     let reason: ForetokenError | null = null;
-    worker.on('message', (message) => {
-      if (message.type === 'engine-failed') {
-        reason = new ForetokenError(message.code, message.message, message.param);
-        return;
+    worker.on('message', (messages) => {
+      for (const message of messages) {
+        if (message.type === 'engine-failed') {
+          reason = new ForetokenError(message.code, message.message, message.param);
+          continue;
+        }
+        if (message.type === 'engine-ready') this.wasEverReady = true;
+        this.events.received(message);
       }
-      if (message.type === 'engine-ready') this.wasEverReady = true;
-      this.events.received(message);
     });
     worker.on('error', (error) => {
       const message = error instanceof Error ? error.message : String(error);

@@ -5,7 +5,7 @@
 import { availableParallelism } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import { AcceptanceEstimate } from '../decoding/acceptance-estimate.ts';
-import { StepCosts } from '../decoding/step-costs.ts';
+import { SharingCosts } from '../decoding/step-costs.ts';
 import { ForetokenError } from '../errors.ts';
 import type { ModelManifest } from '../model/manifest.ts';
 import { admit } from './admission.ts';
@@ -13,7 +13,9 @@ import { calibrate } from './calibration.ts';
 import type { ModelDescription } from './generation.ts';
 import { kvMemoryOf, workersWithRoom } from './kv-memory.ts';
 import { KvStore } from './kv-store.ts';
+import { Lockstep } from './lockstep.ts';
 import { loadModel, type LoadedModel } from './loaded-model.ts';
+import { Outbox } from './outbox.ts';
 import { PlainStepSchedule } from './plain-step-schedule.ts';
 import type { MainMessage, WorkerMessage, WorkerOptions } from './protocol.ts';
 import { Scheduler } from './scheduler.ts';
@@ -37,7 +39,7 @@ async function start(
   post: (message: WorkerMessage) => void,
 ): Promise<{ readonly model: LoadedModel; readonly context: WorkerContext }> {
   const loadStart = performance.now();
-  const model = await loadModel(options.modelFolder, options.numThreads);
+  const model = await loadModel(options.modelFolder, options.numThreads, options.maxNumSeqs);
   const loadSeconds = (performance.now() - loadStart) / 1000;
   const { manifest, isExact, numThreads } = model;
   const mostWorkers = Math.max(1, Math.floor(availableParallelism() / numThreads));
@@ -47,13 +49,15 @@ async function start(
   post({ type: 'model-loaded', model: describe(manifest), fim, kvMemory, isExact, loadSeconds });
   const measured = options.measured ?? (await calibrate(model));
   post({ type: 'engine-ready', tuning: { numThreads, numWorkers, measured } });
+  const costs = new SharingCosts(measured);
   const context: WorkerContext = {
     model,
     kv: new KvStore(kvMemory, model, (usage) => post({ type: 'kv-memory-used', usage })),
-    costs: new StepCosts(measured),
+    costs,
     acceptance: AcceptanceEstimate.prior(model.manifest.maxSpecTokens),
     post,
     plainSteps: new PlainStepSchedule(),
+    lockstep: new Lockstep(model, (numSharing) => costs.of(numSharing)),
   };
   return { model, context };
 }
@@ -62,14 +66,19 @@ async function main(): Promise<void> {
   const port = parentPort;
   if (port === null) throw new Error('expected to run as a worker thread');
   const options = workerData as WorkerOptions;
-  const post = (message: WorkerMessage): void => port.postMessage(message);
-  const scheduler = new Scheduler(options.maxNumSeqs, {
-    started: (id) => post({ type: 'request-started', id }),
-    failed: (id, error) =>
-      post({ type: 'request-failed', id, message: String((error as Error).stack ?? error) }),
-  });
+  const outbox = new Outbox((messages) => port.postMessage(messages));
+  const post = (message: WorkerMessage): void => outbox.add(message);
   try {
     const { model, context } = await start(options, post);
+    const scheduler = new Scheduler(
+      options.maxNumSeqs,
+      {
+        started: (id) => post({ type: 'request-started', id }),
+        failed: (id, error) =>
+          post({ type: 'request-failed', id, message: String((error as Error).stack ?? error) }),
+      },
+      context.lockstep,
+    );
     port.on('message', (message: MainMessage) => {
       if (message.type === 'engine-close') return scheduler.close();
       if (message.type === 'request-abort') return scheduler.abort(message.id);
@@ -80,6 +89,10 @@ async function main(): Promise<void> {
     await scheduler.run();
     await model.target.close();
     await model.mtp?.close();
+    for (const shared of model.shared) {
+      await shared.target.close();
+      await shared.mtp?.close();
+    }
   } catch (error) {
     const known = error instanceof ForetokenError ? error : null;
     post({
@@ -89,6 +102,7 @@ async function main(): Promise<void> {
       param: known?.param ?? null,
     });
   } finally {
+    outbox.flush();
     port.close();
   }
 }

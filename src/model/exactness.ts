@@ -4,7 +4,7 @@
  * one, the last row of an odd number rounds otherwise.
  */
 import type { OnnxTargetModel } from './onnx-target-model.ts';
-import { MIN_DECIDING_WIDTH, type KvCachePool } from './target-model.ts';
+import { MIN_DECIDING_WIDTH, type KvCachePool, type SharedTarget, type TargetModel } from './target-model.ts';
 
 const CONTEXT_LENGTH = 23;
 const MAX_CHECKED_WIDTH = 9;
@@ -36,5 +36,44 @@ export async function exactWidthMultiple(
     return differing.every((width) => width % 2 === 1) ? 2 : null;
   } finally {
     caches.giveBack(cache);
+  }
+}
+
+/** Whether sequences of different lengths and widths get from a shared pass the bits that each gets alone. */
+export async function isSharedPassExact(
+  shared: SharedTarget,
+  target: TargetModel,
+  caches: KvCachePool,
+): Promise<boolean> {
+  const { numSequences } = shared;
+  const sequences = Array.from({ length: numSequences }, (_, sequence) => {
+    const numTokens = CONTEXT_LENGTH - 5 * (sequence % 4) + sequence;
+    const context = Array.from(
+      { length: numTokens },
+      (__, index) => (index * 7919 + sequence) % target.vocabSize,
+    );
+    return { cache: caches.take(numTokens + MAX_CHECKED_WIDTH), context };
+  });
+  try {
+    for (const { cache, context } of sequences) await target.forward(cache, context);
+    for (const shift of [0, 3]) {
+      const parts = sequences.map(({ cache, context }, sequence) => ({
+        cache,
+        tokenIds: context.slice(0, 1 + ((sequence + shift) % Math.min(6, shared.maxWidth))),
+      }));
+      const rewind = (): void => {
+        for (const { cache, context } of sequences) cache.rewindTo(context.length);
+      };
+      const outputs = await shared.forward(parts);
+      rewind();
+      for (const [index, { cache, tokenIds }] of parts.entries()) {
+        const { logits } = await target.forward(cache, tokenIds);
+        if (logits.some((logit, at) => !Object.is(logit, outputs[index]!.logits[at]))) return false;
+      }
+      rewind();
+    }
+    return true;
+  } finally {
+    for (const { cache } of sequences) caches.giveBack(cache);
   }
 }

@@ -13,6 +13,8 @@ import { ForetokenError } from '../errors.ts';
 
 /** Far more than any model has; buffers of this many elements can still be asked for. */
 const MAX_COUNT = 2 ** 24;
+/** Sequences of one shared pass. */
+const MAX_SHARING = 64;
 const Count = Type.Integer({ minimum: 1, maximum: MAX_COUNT });
 const TokenId = Type.Integer({ minimum: 0 });
 
@@ -64,6 +66,15 @@ const Extras = Type.Object({
       order: Type.Optional(Type.Union([Type.Literal('psm'), Type.Literal('spm')])),
     }),
   ),
+  shared_passes: Type.Optional(
+    Type.Array(
+      Type.Object({
+        num_sequences: Type.Integer({ minimum: 2, maximum: MAX_SHARING }),
+        target: Type.String(),
+        mtp: Type.Optional(Type.String()),
+      }),
+    ),
+  ),
   sha256: Type.Optional(Type.Record(Type.String(), Type.String())),
 });
 
@@ -101,6 +112,12 @@ export interface ModelManifest {
   readonly maxSpecTokens: number;
   readonly fim: FimFormat | null;
   readonly hasChatTemplate: boolean;
+  /** Graphs that take several sequences in one pass; most sequences first. `mtp` is there where `mtp` of the model is. */
+  readonly sharedPasses: readonly {
+    readonly numSequences: number;
+    readonly target: string;
+    readonly mtp?: string;
+  }[];
 }
 
 /** Throws ForetokenError `invalid_model` naming the file, what was expected and what was found. */
@@ -133,7 +150,18 @@ export async function readManifest(modelFolder: string): Promise<ModelManifest> 
     maxSpecTokens,
     fim,
     hasChatTemplate: await exists(join(folder, 'chat_template.jinja')),
+    sharedPasses: sharedPasses(extras?.shared_passes ?? [], hasMtp),
   };
+}
+
+function sharedPasses(
+  found: NonNullable<Static<typeof Extras>['shared_passes']>,
+  hasMtp: boolean,
+): ModelManifest['sharedPasses'] {
+  return found
+    .filter(({ mtp }) => mtp !== undefined || !hasMtp)
+    .map(({ num_sequences: numSequences, ...files }) => ({ numSequences, ...files }))
+    .toSorted((one, other) => other.numSequences - one.numSequences);
 }
 
 function parseConfig<Schema extends TSchema>(schema: Schema, text: string, path: string): Static<Schema> {

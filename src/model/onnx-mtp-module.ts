@@ -8,6 +8,12 @@ import type { OnnxKvCache } from './onnx-kv-cache.ts';
 import { checkTensors, openSession, type SessionSettings } from './session.ts';
 import type { KvCache, MtpModule, MtpOutput } from './target-model.ts';
 
+/**
+ * The MTP module is small: on one thread it is about as fast as on several, and has no idle threads that could take
+ * the target's cores.
+ */
+export const NUM_MTP_THREADS = 1;
+
 type MtpConfig = NonNullable<ModelManifest['mtp']>;
 
 export class OnnxMtpModule implements MtpModule {

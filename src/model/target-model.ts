@@ -78,3 +78,39 @@ export interface MtpModule {
   forward(cache: KvCache, tokenIds: readonly number[], hiddenStates: Float32Array): Promise<MtpOutput>;
   close(): Promise<void>;
 }
+
+/** One sequence's part of a pass that several share. */
+export interface TargetPart {
+  readonly cache: KvCache;
+  readonly tokenIds: readonly number[];
+}
+
+export interface MtpPart extends TargetPart {
+  readonly hiddenStates: Float32Array;
+}
+
+/** The target for exactly `numSequences` at once: their tokens go through each of its matrices together. */
+export interface SharedTarget {
+  readonly numSequences: number;
+  /** Most tokens of one part. */
+  readonly maxWidth: number;
+  /** What `TargetModel.forward` gives for each part, bit for bit; views that the next forward of this object overwrites. */
+  forward(parts: readonly TargetPart[]): Promise<TargetOutput[]>;
+  /** The same at exactly the parts' widths. */
+  forwardAtWidth(parts: readonly TargetPart[]): Promise<TargetOutput[]>;
+  close(): Promise<void>;
+}
+
+/** The MTP module for as many. Its roundings may differ from those of `MtpModule`: it decides nothing. */
+export interface SharedMtp {
+  readonly maxWidth: number;
+  forward(parts: readonly MtpPart[]): Promise<MtpOutput[]>;
+  close(): Promise<void>;
+}
+
+/** Both models of a pass for several sequences. */
+export interface SharedModels {
+  readonly target: SharedTarget;
+  /** Null for a model without an MTP module. */
+  readonly mtp: SharedMtp | null;
+}

@@ -45,7 +45,11 @@ test('the others are started with what the first found out, and the engine waits
   expect(options).toHaveLength(2);
   expect(options[0]).toMatchObject({ numThreads: 0, numWorkers: 0, maxNumSeqs: 4, kvCacheMib: 64 });
   expect(options[0]!.measured).toBeUndefined();
-  expect(options[1]).toMatchObject({ numThreads: 1, numWorkers: 2, measured: { plainSeconds: [0.001] } });
+  expect(options[1]).toMatchObject({
+    numThreads: 1,
+    numWorkers: 2,
+    measured: new Map([[1, expect.objectContaining({ plainSeconds: [0.001] })]]),
+  });
   expect(engine.state).toBe('ready');
 });
 

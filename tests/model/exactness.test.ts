@@ -39,7 +39,7 @@ describe('the shipped weights', () => {
 
   beforeAll(async () => {
     // Each prompt is computed anew each time; what the prefix cache does to the text has a test of its own.
-    engine = await startRealEngine({ prefixCache: false });
+    engine = await startRealEngine({ prefixCache: false, maxNumSeqs: 7 });
     singleThreaded = await startRealEngine({ numThreads: 1, prefixCache: false });
   });
 

@@ -10,6 +10,7 @@ import {
   type KvCachePool,
   type MtpModule,
   type MtpOutput,
+  type SharedModels,
   type TargetModel,
   type TargetOutput,
 } from '../../src/model/target-model.ts';
@@ -166,4 +167,47 @@ export class ScriptedMtp implements MtpModule {
   }
 
   async close(): Promise<void> {}
+}
+
+/** Passes for `numSequences`; `log` is told the tokens of each part. */
+export function scriptedShared(
+  numSequences: number,
+  target: TargetModel,
+  mtp: MtpModule,
+  log: (pass: 'draft' | 'verify', widths: number[]) => void,
+): SharedModels {
+  const told = <Part extends { readonly tokenIds: readonly number[] }>(
+    pass: 'draft' | 'verify',
+    parts: readonly Part[],
+  ): readonly Part[] => {
+    if (parts.length !== numSequences) throw new Error(`${parts.length} parts for ${numSequences} sequences`);
+    log(
+      pass,
+      parts.map(({ tokenIds }) => tokenIds.length),
+    );
+    return parts;
+  };
+  return {
+    target: {
+      numSequences,
+      maxWidth: 9,
+      forward: async (parts) =>
+        Promise.all(
+          told('verify', parts).map(async ({ cache, tokenIds }) => target.forward(cache, tokenIds)),
+        ),
+      forwardAtWidth: async (parts) =>
+        Promise.all(parts.map(async ({ cache, tokenIds }) => target.forwardAtWidth(cache, tokenIds))),
+      close: async () => {},
+    },
+    mtp: {
+      maxWidth: 9,
+      forward: async (parts) =>
+        Promise.all(
+          told('draft', parts).map(async ({ cache, tokenIds, hiddenStates }) =>
+            mtp.forward(cache, tokenIds, hiddenStates),
+          ),
+        ),
+      close: async () => {},
+    },
+  };
 }

@@ -1,16 +1,24 @@
 /** The engine's worker without threads or ONNX: scheduler, KV store and turns over a scripted model. */
 import { AcceptanceEstimate } from '../../src/decoding/acceptance-estimate.ts';
-import { StepCosts } from '../../src/decoding/step-costs.ts';
+import { SharingCosts } from '../../src/decoding/step-costs.ts';
 import { admit } from '../../src/engine/admission.ts';
 import type { KvMemory } from '../../src/engine/kv-memory.ts';
 import { KvStore } from '../../src/engine/kv-store.ts';
+import { Lockstep } from '../../src/engine/lockstep.ts';
 import { PlainStepSchedule } from '../../src/engine/plain-step-schedule.ts';
 import type { GenerateJob, Job, WorkerMessage } from '../../src/engine/protocol.ts';
 import { Scheduler } from '../../src/engine/scheduler.ts';
 import type { WorkerContext } from '../../src/engine/worker-context.ts';
-import type { KvCache, MtpOutput, TargetOutput } from '../../src/model/target-model.ts';
+import type { KvCache, MtpOutput, SharedModels, TargetOutput } from '../../src/model/target-model.ts';
 import { samplingParams } from './sampling.ts';
-import { HIDDEN_SIZE, ScriptedCachePool, ScriptedMtp, ScriptedTarget, VOCAB_SIZE } from './scripted-model.ts';
+import {
+  HIDDEN_SIZE,
+  ScriptedCachePool,
+  ScriptedMtp,
+  scriptedShared,
+  ScriptedTarget,
+  VOCAB_SIZE,
+} from './scripted-model.ts';
 
 /** The context window, and the capacity of every cache. */
 export const CAPACITY = 128;
@@ -20,6 +28,8 @@ export interface ScriptedWorkerOptions {
   readonly maxNumSeqs?: number;
   /** Of KV memory, where a position takes a byte in the target's cache and another in the MTP module's. */
   readonly budgetBytes?: number;
+  /** Numbers of sequences that can share a pass, the greatest first. */
+  readonly sharing?: readonly number[];
   /** Is told every message as it is posted. */
   readonly onMessage?: (message: WorkerMessage) => void;
 }
@@ -36,6 +46,7 @@ export function generateJob(given: Partial<GenerateJob> = {}): GenerateJob {
     maxDraftTokens: 3,
     adaptive: false,
     cachePrompt: true,
+    sharesPasses: true,
     ...given,
   };
 }
@@ -72,9 +83,23 @@ export class ScriptedWorker {
   readonly context: WorkerContext;
   readonly scheduler: Scheduler;
   readonly memory: KvMemory;
+  readonly shared: readonly SharedModels[];
+  /** Widths of the parts of each shared pass. */
+  readonly sharedPasses: { readonly pass: 'draft' | 'verify'; readonly widths: number[] }[] = [];
   private readonly done: Promise<void>;
 
-  constructor({ maxNumSeqs = 2, budgetBytes = 40 * CAPACITY, onMessage }: ScriptedWorkerOptions = {}) {
+  constructor({
+    maxNumSeqs = 2,
+    budgetBytes = 40 * CAPACITY,
+    sharing = [],
+    onMessage,
+  }: ScriptedWorkerOptions = {}) {
+    const mtp = new TickingMtp((position) => position % 4 !== 0);
+    this.shared = sharing.map((numSequences) =>
+      scriptedShared(numSequences, this.target, mtp, (pass, widths) =>
+        this.sharedPasses.push({ pass, widths }),
+      ),
+    );
     const model = {
       manifest: {
         folder: '',
@@ -90,12 +115,14 @@ export class ScriptedWorker {
         maxSpecTokens: 8,
         fim: null,
         hasChatTemplate: false,
+        sharedPasses: [],
       },
       target: this.target,
       targetCaches: this.pools.target,
-      mtp: new TickingMtp((position) => position % 4 !== 0),
+      mtp,
       mtpCaches: this.pools.mtp,
       isExact: true,
+      shared: this.shared,
       numThreads: 1,
     };
     const post = (message: WorkerMessage): void => {
@@ -103,23 +130,30 @@ export class ScriptedWorker {
       onMessage?.(message);
     };
     this.memory = { budgetBytes, maxPositions: CAPACITY, targetPositionBytes: 1, mtpPositionBytes: 1 };
+    const stepCosts = {
+      lengths: [16],
+      plainSeconds: [1],
+      verifyRatios: Array<number>(10).fill(1.2),
+      draftSeconds: Array<number>(9).fill(0.2),
+    };
+    const costs = new SharingCosts(new Map([1, ...sharing].map((numSharing) => [numSharing, stepCosts])));
     this.context = {
       model,
       kv: new KvStore(this.memory, model, (usage) => post({ type: 'kv-memory-used', usage })),
-      costs: new StepCosts({
-        lengths: [16],
-        plainSeconds: [1],
-        verifyRatios: Array(10).fill(1.2),
-        draftSeconds: Array(9).fill(0.2),
-      }),
+      costs,
       acceptance: AcceptanceEstimate.prior(8),
       post,
       plainSteps: new PlainStepSchedule(),
+      lockstep: new Lockstep(model, (numSharing) => costs.of(numSharing)),
     };
-    this.scheduler = new Scheduler(maxNumSeqs, {
-      started: (id) => post({ type: 'request-started', id }),
-      failed: (id, error) => post({ type: 'request-failed', id, message: String(error) }),
-    });
+    this.scheduler = new Scheduler(
+      maxNumSeqs,
+      {
+        started: (id) => post({ type: 'request-started', id }),
+        failed: (id, error) => post({ type: 'request-failed', id, message: String(error) }),
+      },
+      this.context.lockstep,
+    );
     this.done = this.scheduler.run();
   }
 

@@ -19,6 +19,7 @@ class CachedSession:
             options.add_session_config_entry(key, value)
         self.session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         self.binding = self.session.io_binding()
+        self.caches: dict[str, ort.OrtValue] = {}
         for value in self.session.get_inputs():
             if value.name.startswith("past_key_values."):
                 self.bind_cache(value, buffer_length)
@@ -28,6 +29,7 @@ class CachedSession:
         """One buffer [1, numKvHeads, bufferLength, headSize] as past and as present."""
         _, num_kv_heads, _, head_size = value.shape
         buffer = ort.OrtValue.ortvalue_from_numpy(np.zeros((1, num_kv_heads, buffer_length, head_size), np.float32))
+        self.caches[value.name] = buffer
         self.binding.bind_ortvalue_input(value.name, buffer)
         self.binding.bind_ortvalue_output(value.name.replace("past_key_values.", "present."), buffer)
 

@@ -3,6 +3,7 @@
 import argparse
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,9 @@ from .batches import TokenFile
 from .check import check, sample_ids
 from .exactness import exact_widths
 from .external_data import ExternalData
-from .foretoken_config import foretoken_config
+from .foretoken_config import SHARED_PASSES, foretoken_config
 from .genai_config import genai_config
-from .graph import GraphBuilder, mtp_graph, target_graph
+from .graph import GraphBuilder, SharedGraphBuilder, mtp_graph, target_graph
 from .model import CodeModel
 from .quantise import PRECISION_BITS, Precision
 from .reference import export_weights, quantised_model
@@ -98,11 +99,23 @@ def copy_weights(arguments: argparse.Namespace) -> None:
 def write_graphs(
     model: CodeModel, precision: Precision, head: Precision, folder: Path, draft_ids: np.ndarray | None = None
 ) -> None:
-    """model.onnx, mtp.onnx and model.onnx.data, which both share; draft_ids as in `mtp_graph`."""
+    """model.onnx, mtp.onnx and those of several sequences, and model.onnx.data, which all share; draft_ids as in
+    `mtp_graph`.
+    """
     weights = export_weights(model)
     rotary = (model.cos.numpy(), model.sin.numpy())
     data = ExternalData(folder / "model.onnx.data")
-    target, mtp = (GraphBuilder(model.shape, weights, data, precision) for _ in range(2))
-    onnx.save(target_graph(target, rotary, head), folder / "model.onnx")
-    onnx.save(mtp_graph(mtp, rotary, head, draft_ids), folder / "mtp.onnx")
+
+    def save(new_builder: Callable[[], GraphBuilder], target_name: str, mtp_name: str) -> None:
+        onnx.save(target_graph(new_builder(), rotary, head), folder / target_name)
+        onnx.save(mtp_graph(new_builder(), rotary, head, draft_ids), folder / mtp_name)
+
+    save(lambda: GraphBuilder(model.shape, weights, data, precision), "model.onnx", "mtp.onnx")
+    for shared in SHARED_PASSES:
+        count = shared["num_sequences"]
+        save(
+            lambda count=count: SharedGraphBuilder(model.shape, weights, data, precision, count),
+            shared["target"],
+            shared["mtp"],
+        )
     data.close()

@@ -13,10 +13,15 @@ NUM_SPEC_TOKENS = 3
 MAX_SPEC_TOKENS = 8
 # Suffix first: the middle goes on where the prefix ends. Prefix first, no held-out line was ever right (docs/log.md).
 FIM_ORDER = "spm"
+# Graphs that take several sequences in one pass over the weights.
+SHARED_PASSES = [
+    {"num_sequences": count, "target": f"model-{count}.onnx", "mtp": f"mtp-{count}.onnx"} for count in (2, 4)
+]
 LOADED_FILES = (
     "genai_config.json",
     "model.onnx",
     "mtp.onnx",
+    *(shared[graph] for shared in SHARED_PASSES for graph in ("target", "mtp")),
     "model.onnx.data",
     "tokenizer.json",
     "tokenizer_config.json",
@@ -52,5 +57,6 @@ def foretoken_config(
             "middle": tokenizer.token_to_id(FIM_MIDDLE),
             "order": FIM_ORDER,
         },
+        "shared_passes": SHARED_PASSES,
         "sha256": {name: sha256(folder / name) for name in LOADED_FILES},
     }

@@ -5,6 +5,9 @@ where the caller binds `past_key_values.*` and `present.*` to one buffer [1, num
 appends in place. A later run with a shorter attention mask overwrites what came after: that is rollback.
 
 The attention mask is all ones (one sequence, no padding), so only its length is read: past plus new tokens.
+
+A shared graph takes the tokens of several sequences, one behind the other, through every matrix at once, and gives each
+sequence attention nodes of its own: GroupQueryAttention takes one sequence where several tokens meet a past.
 """
 
 import numpy as np
@@ -158,6 +161,21 @@ class GraphBuilder:
         model = helper.make_model(graph, opset_imports=OPSETS, ir_version=IR_VERSION, producer_name="foretoken-train")
         return model
 
+    def inputs(self) -> list[ValueInfoProto]:
+        return [
+            helper.make_tensor_value_info("input_ids", TensorProto.INT64, [1, "sequence"]),
+            helper.make_tensor_value_info("attention_mask", TensorProto.INT64, [1, "total_sequence"]),
+        ]
+
+    def last_rows(self, x: str, name: str) -> str:
+        """[1, numSequences, width]: of every sequence the row of its last token."""
+        self.inline("last", np.asarray([-1], np.int64))
+        return self.node("Gather", [x, "last"], [name], axis=1)
+
+    @property
+    def num_sequences(self) -> int:
+        return 1
+
     def cache_values(self, prefix: str, num_caches: int) -> list[ValueInfoProto]:
         length = "past_buffer" if prefix == "past_key_values" else "present_buffer"
         sizes = [1, self.shape.num_kv_heads, length, self.shape.head_size]
@@ -165,15 +183,77 @@ class GraphBuilder:
         return [float_value(name, sizes) for name in names]
 
 
+class SharedGraphBuilder(GraphBuilder):
+    """Of `num_sequences` sequences. Inputs: `input_ids` [1, all their tokens]; `widths` int64 [numSequences], how many
+    tokens of each; `total_lengths` int32 [numSequences], past plus new tokens. Caches are called
+    `past_key_values.<sequence>.<layer>.key` and so on.
+    """
+
+    def __init__(
+        self, shape: ModelShape, weights: Weights, data: ExternalData, precision: Precision, num_sequences: int
+    ):
+        super().__init__(shape, weights, data, precision)
+        self._num_sequences = num_sequences
+
+    @property
+    def num_sequences(self) -> int:
+        return self._num_sequences
+
+    def inputs(self) -> list[ValueInfoProto]:
+        each = [self.num_sequences]
+        return [
+            helper.make_tensor_value_info("input_ids", TensorProto.INT64, [1, "sequence"]),
+            helper.make_tensor_value_info("widths", TensorProto.INT64, each),
+            helper.make_tensor_value_info("total_lengths", TensorProto.INT32, each),
+        ]
+
+    def last_rows(self, x: str, name: str) -> str:
+        self.inline("axis", np.asarray(0, np.int64))
+        self.inline("one_row", np.ones(1, np.int64))
+        self.node("CumSum", ["widths", "axis"], ["ends"])
+        self.node("Sub", ["ends", "one_row"], ["last"])
+        return self.node("Gather", [x, "last"], [name], axis=1)
+
+    def per_sequence(self, name: str) -> list[str]:
+        return [f"{name}.{sequence}" for sequence in range(self.num_sequences)]
+
+    def cache_lengths(self, cos: np.ndarray, sin: np.ndarray) -> None:
+        self.inline("one", np.ones(1, np.int32))
+        self.node("Sub", ["total_lengths", "one"], ["last_positions"])
+        for every, each in (("total_lengths", "total_length"), ("last_positions", "last_position")):
+            self.node("Split", [every], self.per_sequence(each), axis=0, num_outputs=self.num_sequences)
+        self.external("cos", cos)
+        self.external("sin", sin)
+
+    def attention(self, qkv: str, name: str, cache_index: int) -> str:
+        self.node("Split", [qkv, "widths"], self.per_sequence(qkv), axis=1)
+        for sequence in range(self.num_sequences):
+            past, present = (f"{prefix}.{sequence}.{cache_index}" for prefix in ("past_key_values", "present"))
+            lengths = [f"last_position.{sequence}", f"total_length.{sequence}"]
+            self.node(
+                "GroupQueryAttention",
+                [f"{qkv}.{sequence}", "", "", f"{past}.key", f"{past}.value", *lengths, "cos", "sin"],
+                [f"{name}.{sequence}", f"{present}.key", f"{present}.value"],
+                MICROSOFT,
+                num_heads=self.shape.num_heads,
+                kv_num_heads=self.shape.num_kv_heads,
+                do_rotary=1,
+            )
+        return self.node("Concat", self.per_sequence(name), [name], axis=1)
+
+    def cache_values(self, prefix: str, num_caches: int) -> list[ValueInfoProto]:
+        way = "past" if prefix == "past_key_values" else "present"
+        kv_heads, head_size = self.shape.num_kv_heads, self.shape.head_size
+        return [
+            float_value(f"{prefix}.{sequence}.{layer}.{part}", [1, kv_heads, f"{way}_buffer_{sequence}", head_size])
+            for sequence in range(self.num_sequences)
+            for layer in range(num_caches)
+            for part in ("key", "value")
+        ]
+
+
 def float_value(name: str, sizes: list) -> ValueInfoProto:
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, sizes)
-
-
-def id_inputs() -> list[ValueInfoProto]:
-    return [
-        helper.make_tensor_value_info("input_ids", TensorProto.INT64, [1, "sequence"]),
-        helper.make_tensor_value_info("attention_mask", TensorProto.INT64, [1, "total_sequence"]),
-    ]
 
 
 def target_graph(builder: GraphBuilder, rotary: tuple[np.ndarray, np.ndarray], head: Precision) -> ModelProto:
@@ -192,7 +272,7 @@ def target_graph(builder: GraphBuilder, rotary: tuple[np.ndarray, np.ndarray], h
     caches = shape.num_layers
     return builder.model(
         "target",
-        [*id_inputs(), *builder.cache_values("past_key_values", caches)],
+        [*builder.inputs(), *builder.cache_values("past_key_values", caches)],
         [*outputs, *builder.cache_values("present", caches)],
     )
 
@@ -200,7 +280,7 @@ def target_graph(builder: GraphBuilder, rotary: tuple[np.ndarray, np.ndarray], h
 def mtp_graph(
     builder: GraphBuilder, rotary: tuple[np.ndarray, np.ndarray], head: Precision, draft_ids: np.ndarray | None = None
 ) -> ModelProto:
-    """mtp.onnx: hidden states of every position, logits of the last one alone, since the output head is the dear part.
+    """mtp.onnx: hidden states of every position, logits of a sequence's last one, as the output head is the dear part.
 
     `input_ids` holds the tokens at positions i + 1, `hidden_states` the states at positions i. With `draft_ids`, the
     sorted token ids that may be drafted, the output head has their rows alone and all other logits are -inf
@@ -214,21 +294,22 @@ def mtp_graph(
     projected = builder.matmul(joined, "mtp.projection", builder.weights["mtp.projection.weight"])
     x, residual = builder.block(projected, None, "mtp.block", 0)
     hidden, _ = builder.add_norm(x, residual, "mtp.norm", output="hidden_states_out")
-    builder.inline("last", np.asarray([-1], np.int64))
-    last = builder.node("Gather", [hidden, "last"], ["mtp.last"], axis=1)
+    last = builder.last_rows(hidden, "mtp.last")
     if draft_ids is None:
         builder.matmul(last, "logits", builder.weights["head.weight"], head)
     else:
         few = builder.matmul(last, "mtp.draft_logits", builder.weights["head.weight"][draft_ids], head)
-        none = builder.inline("mtp.no_logits", np.full((1, 1, shape.vocab_size), -np.inf, np.float32))
-        where = builder.inline("mtp.draft_ids", draft_ids.astype(np.int64).reshape(1, 1, -1))
+        each = builder.num_sequences
+        none = builder.inline("mtp.no_logits", np.full((1, each, shape.vocab_size), -np.inf, np.float32))
+        rows = np.tile(draft_ids.astype(np.int64), (1, each, 1))
+        where = builder.inline("mtp.draft_ids", rows)
         builder.node("ScatterElements", [none, where, few], ["logits"], axis=2)
     states = [1, "sequence", shape.hidden_size]
     return builder.model(
         "mtp",
-        [*id_inputs(), float_value("hidden_states", states), *builder.cache_values("past_key_values", 1)],
+        [*builder.inputs(), float_value("hidden_states", states), *builder.cache_values("past_key_values", 1)],
         [
-            float_value("logits", [1, 1, shape.vocab_size]),
+            float_value("logits", [1, builder.num_sequences, shape.vocab_size]),
             float_value("hidden_states_out", states),
             *builder.cache_values("present", 1),
         ],

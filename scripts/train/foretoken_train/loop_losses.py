@@ -54,7 +54,7 @@ def own_losses(
 def unlikelihood_loss(logits: Tensor, ids: Tensor, repeated: Tensor) -> Tensor:
     """Mean of -log(1 - p), p being the probability of a token that was repeated; 0 for the others.
 
-    logits: float32 [batch, length, vocab_size]; ids: [batch, length]; repeated: booleans of the last tokens of each row,
+    logits: float32 [batch, length, vocab_size]; ids: [batch, length]; repeated: booleans of the last tokens of a row,
     [batch, at most length - 1].
     """
     count = repeated.shape[1]

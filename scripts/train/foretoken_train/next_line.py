@@ -49,7 +49,7 @@ def positions(validation: ValidationSet, tokenizer: Tokenizer, count: int, seed:
 
 
 def prompt_ids(position: Position, tokenizer: Tokenizer, order: str | None) -> np.ndarray:
-    """int64 [n]: the nearest tokens of the prefix, and in fill-in-the-middle `order`, psm or spm, those of the suffix."""
+    """int64 [n]: nearest tokens of the prefix, and in fill-in-the-middle `order`, psm or spm, those of the suffix."""
     prefix = tokenizer.encode(position.prefix, add_special_tokens=False).ids[-MAX_PREFIX_TOKENS:]
     if order is None:
         return np.asarray(prefix, np.int64)

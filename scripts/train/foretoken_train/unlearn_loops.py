@@ -7,7 +7,7 @@ teaching it. Repeating what the prompt has is left alone, and so is as much repe
 of code, a few tokens over and over, teach the same without being written by the target (Xu et al., arXiv 2206.02369):
 code has next to none, so that nothing is lost by it.
 
-With `--mtp-weight` the MTP module learns beside the target, on some of the corpus rows and on what the target writes, and
+With `--mtp-weight` the MTP module learns beside the target, on some corpus rows and on what the target writes, and
 what it asks of the target's states is heard (as when DeepSeek-V3 is trained, arXiv 2412.19437). With `--agreement` the
 target also leans towards what can be drafted, where the corpus leaves it the choice.
 """

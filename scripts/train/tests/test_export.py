@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 import torch
 import torch.nn.functional as F
@@ -43,6 +44,10 @@ def test_graphs_agree_with_pytorch(
         "genai_config.json",
         "model.onnx",
         "mtp.onnx",
+        "model-2.onnx",
+        "mtp-2.onnx",
+        "model-4.onnx",
+        "mtp-4.onnx",
         "model.onnx.data",
         "tokenizer.json",
         "tokenizer_config.json",
@@ -111,3 +116,37 @@ def test_onnx_loss_is_pytorchs(model: CodeModel, weights_path: Path, tokenizer_f
     assert onnx_loss(folder, rows) == pytest.approx(expected, abs=1e-4)
     shares = onnx_agreement(folder, rows, 3)
     assert len(shares) == 3 and all(0 <= share <= 1 for share in shares)
+
+
+@pytest.mark.parametrize("block_size", [32, 64])
+def test_sequences_that_share_a_pass_get_what_each_gets_alone(
+    block_size: int, weights_path: Path, tokenizer_folder: Path, tmp_path: Path
+) -> None:
+    exported(weights_path, tokenizer_folder, tmp_path, "int8", block_size)
+    assert json.loads((tmp_path / "foretoken.json").read_text())["exact_widths"] == "all"
+    generator = np.random.default_rng(1)
+    for count in (2, 4):
+        pasts, widths = [7, 40, 23, 100][:count], [2, 5, 3, 9][:count]
+        alone, buffers = [], {}
+        for sequence, (past, width) in enumerate(zip(pasts, widths, strict=True)):
+            ids = generator.integers(0, 512, past + width)
+            session = CachedSession(tmp_path / "model.onnx", 1, 128)
+            session.run(ids[:past], 0)
+            for layer in range(2):
+                for part in ("key", "value"):
+                    name = f"past_key_values.{layer}.{part}"
+                    value = session.caches[name].numpy().copy()
+                    buffers[f"past_key_values.{sequence}.{layer}.{part}"] = value
+            alone.append((ids[past:], session.run(ids[past:], past)))
+        session = ort.InferenceSession(tmp_path / f"model-{count}.onnx", providers=["CPUExecutionProvider"])
+        feeds = {
+            "input_ids": np.concatenate([ids for ids, _ in alone])[None],
+            "widths": np.asarray(widths),
+            "total_lengths": np.add(pasts, widths).astype(np.int32),
+        }
+        logits, states = session.run(["logits", "hidden_states"], feeds | buffers)
+        for index, (ids, expected) in enumerate(alone):
+            rows = slice(sum(widths[:index]), sum(widths[: index + 1]))
+            assert len(ids) == widths[index]
+            assert (logits[:, rows] == expected["logits"]).all()
+            assert (states[:, rows] == expected["hidden_states"]).all()

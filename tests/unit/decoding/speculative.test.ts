@@ -38,6 +38,7 @@ async function decode(
   const cache = new ScriptedCache(CAPACITY);
   const mtp = new ScriptedMtp(decoding.agrees, decoding.maxWidth);
   const state: DecodingState = {
+    clock: { seconds: 0 },
     target,
     cache,
     sampler: new Sampler(params, prompt, VOCAB_SIZE),

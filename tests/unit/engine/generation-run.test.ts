@@ -24,9 +24,15 @@ describe('GenerationRun', () => {
           maxDraftTokens: 3,
           adaptive: false,
           cachePrompt: true,
+          sharesPasses: true,
         },
       },
     ]);
+  });
+
+  it('lets no one share the passes of a request whose baseline is to be measured', () => {
+    const { sent } = new RecordedRun({}, { measureBaseline: true });
+    expect(sent).toMatchObject([{ job: { sharesPasses: false } }]);
   });
 
   it('passes on every round, then the report of all', async () => {

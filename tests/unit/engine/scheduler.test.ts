@@ -1,5 +1,14 @@
 import { afterEach, describe, expect, it } from 'vitest';
+import type { Lane } from '../../../src/engine/lane.ts';
+import { Lockstep } from '../../../src/engine/lockstep.ts';
 import { Scheduler, type Turns } from '../../../src/engine/scheduler.ts';
+import { ScriptedTarget } from '../../support/scripted-model.ts';
+
+const target = new ScriptedTarget();
+const lockstep = new Lockstep({ target, mtp: null, shared: [] }, () => {
+  throw new Error('expected no pass');
+});
+const newLane = (): Lane => lockstep.newLane();
 
 async function* noTurns(): Turns {}
 
@@ -16,10 +25,14 @@ describe('Scheduler', () => {
     idle: () => Promise<void>;
   } {
     const log: string[] = [];
-    const scheduler = new Scheduler(maxNumSeqs, {
-      started: (id) => log.push(`start ${id}`),
-      failed: (id, error) => log.push(`fail ${id}: ${(error as Error).message}`),
-    });
+    const scheduler = new Scheduler(
+      maxNumSeqs,
+      {
+        started: (id) => log.push(`start ${id}`),
+        failed: (id, error) => log.push(`fail ${id}: ${(error as Error).message}`),
+      },
+      lockstep,
+    );
     const done = scheduler.run();
     stop = async () => {
       scheduler.close();
@@ -32,7 +45,7 @@ describe('Scheduler', () => {
         for (let turn = 1; turn <= numTurns; turn += 1) {
           log.push(`${id}.${turn}`);
           await nextTick();
-          if (turn < numTurns) yield;
+          if (turn < numTurns) yield turn % 2 === 1 ? 'together' : 'alone';
         }
       } finally {
         open.delete(id);
@@ -46,6 +59,7 @@ describe('Scheduler', () => {
     const add = (id: number, numTurns: number): void =>
       scheduler.add(id, () => ({
         turns: turns(id, numTurns),
+        lane: newLane(),
         release: (hasFailed) => log.push(hasFailed ? `lost ${id}` : `end ${id}`),
       }));
     return { log, scheduler, add, idle };
@@ -110,6 +124,7 @@ describe('Scheduler', () => {
     }
     scheduler.add(1, () => ({
       turns: failing(),
+      lane: newLane(),
       release: (hasFailed) => log.push(`release 1: ${String(hasFailed)}`),
     }));
     add(2, 2);
@@ -134,7 +149,9 @@ describe('Scheduler', () => {
     add(1, 3);
     scheduler.add(2, () => {
       numAsked += 1;
-      return log.includes('end 1') ? { turns: noTurns(), release: () => log.push('end 2') } : null;
+      return log.includes('end 1')
+        ? { turns: noTurns(), lane: newLane(), release: () => log.push('end 2') }
+        : null;
     });
     add(3, 1);
     await idle();

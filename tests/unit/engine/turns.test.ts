@@ -108,7 +108,7 @@ describe('turns', () => {
   });
 
   it('keeps the text while it measures plain steps', async () => {
-    const observePlain = vi.spyOn(worker.context.costs, 'observePlain');
+    const observePlain = vi.spyOn(worker.context.costs.of(1), 'observePlain');
     worker.add(1, { maxDraftTokens: 0, maxTokens: 60 });
     await until(() => worker.finishOf(1) === 'length');
     expect(observePlain).not.toHaveBeenCalled();

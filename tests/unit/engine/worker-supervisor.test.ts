@@ -10,8 +10,12 @@ class FakeThread extends EventEmitter implements WorkerThread {
     this.received.push(message);
   }
 
+  say(...messages: object[]): void {
+    this.emit('message', messages);
+  }
+
   ready(): void {
-    this.emit('message', { type: 'engine-ready' });
+    this.say({ type: 'engine-ready' });
   }
 }
 
@@ -74,7 +78,7 @@ describe('WorkerSupervisor', () => {
   });
 
   it('does not start another in place of one that never was ready, and says why it was not', () => {
-    latest().emit('message', {
+    latest().say({
       type: 'engine-failed',
       code: 'invalid_model',
       message: 'not a model',
@@ -90,7 +94,7 @@ describe('WorkerSupervisor', () => {
     latest().ready();
     latest().emit('exit', 1);
     vi.runAllTimers();
-    latest().emit('message', {
+    latest().say({
       type: 'engine-failed',
       code: 'invalid_model',
       message: 'not there',

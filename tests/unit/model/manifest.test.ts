@@ -86,6 +86,7 @@ describe('readManifest', () => {
       maxSpecTokens: 5,
       fim: { prefix: 1, suffix: 2, middle: 3, order: 'psm' },
       hasChatTemplate: true,
+      sharedPasses: [],
     });
   });
 
@@ -95,6 +96,23 @@ describe('readManifest', () => {
     expect((await readManifest(folder)).fim).toEqual({ prefix: 1, suffix: 2, middle: 3, order: 'spm' });
     write('foretoken.json', { ...extras, fim: { ...extras.fim, order: 'mps' } });
     await expectRefusal('foretoken.json', 'fim');
+  });
+
+  it('reads graphs of several sequences, most of them first, as far as they are whole', async () => {
+    const shared_passes = [
+      { num_sequences: 2, target: 'model-2.onnx', mtp: 'mtp-2.onnx' },
+      { num_sequences: 3, target: 'model-3.onnx' },
+      { num_sequences: 4, target: 'model-4.onnx', mtp: 'mtp-4.onnx' },
+    ];
+    write('genai_config.json', { model });
+    write('foretoken.json', { ...extras, shared_passes });
+    const numSequences = async (): Promise<number[]> =>
+      (await readManifest(folder)).sharedPasses.map((shared) => shared.numSequences);
+    expect(await numSequences()).toEqual([4, 2]);
+    write('genai_config.json', { model: { ...model, mtp: undefined } });
+    expect(await numSequences()).toEqual([4, 3, 2]);
+    write('foretoken.json', { ...extras, shared_passes: [{ num_sequences: 1, target: 'model.onnx' }] });
+    await expectRefusal('foretoken.json', 'shared_passes');
   });
 
   it('has defaults without foretoken.json', async () => {
