@@ -93,6 +93,7 @@ export async function* generateTurns(
       id,
       tokens,
       round: {
+        numSharing: lane.numSharing,
         numDraftTokens: round.numDraftTokens,
         numAcceptedDraftTokens: Math.min(round.numAccepted, tokens.length),
         drafter: round.matchLength > 0 ? 'prompt_lookup' : 'mtp',

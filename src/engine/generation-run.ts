@@ -132,6 +132,7 @@ export class GenerationRun {
         attempt.promptScored(message.firstIndex, message.tokens);
         return;
       case 'request-prefilled':
+        attempt.meter.sinceLastOutput();
         attempt.meter.prefilled(message.prefillSeconds, message.numQueriedTokens, message.numCachedTokens);
         if (this.request.echo) this.emit(attempt.promptEvaluated(this.request.prompt));
         this.emitTokens(attempt.decode([message.token], message.finish), message.finish);
@@ -144,7 +145,10 @@ export class GenerationRun {
         const round = { ...message.round, numAcceptedDraftTokens };
         const baselineSeconds = message.baselineSeconds * (numKept / message.tokens.length);
         attempt.meter.addRound(round, message.decodeSeconds, baselineSeconds);
-        this.dependencies.observer.roundFinished(round);
+        this.dependencies.observer.roundFinished({
+          ...round,
+          latencySeconds: attempt.meter.sinceLastOutput(),
+        });
         this.emitTokens(decoded, message.finish);
         return;
       }

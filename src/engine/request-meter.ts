@@ -9,6 +9,7 @@ export class RequestMeter {
   private readonly stats: SpecDecodeStats;
   private readonly admittedAt: number;
   private readonly seconds = { prefill: 0, firstToken: 0, decode: 0, draft: 0, verify: 0, sample: 0 };
+  private lastOutputAt: number | null = null; // ms
   private queueSeconds: number | null = null;
   private prompt = { numQueriedTokens: 0, numCachedTokens: 0 };
 
@@ -35,6 +36,14 @@ export class RequestMeter {
     this.seconds.verify += round.verifySeconds;
     this.seconds.sample += round.sampleSeconds;
     this.baselineSeconds += baselineSeconds;
+  }
+
+  /** Seconds since it was last called; 0 the first time. */
+  sinceLastOutput(): number {
+    const now = performance.now();
+    const seconds = (now - (this.lastOutputAt ?? now)) / 1000;
+    this.lastOutputAt = now;
+    return seconds;
   }
 
   report(numPromptTokens: number, numCompletionTokens: number, baseline: Baseline | null): GenerationReport {

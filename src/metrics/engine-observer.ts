@@ -14,8 +14,10 @@ export interface EngineLoad {
   readonly prefixCacheUsage: number;
 }
 
-/** One verify round of one sequence, as it happened. Seconds are wall time. */
+/** One verify round of one sequence, as it happened. Seconds are its share of what was shared. */
 export interface RoundStats {
+  /** Sequences whose rounds shared passes with it, itself included. */
+  readonly numSharing: number;
   readonly numDraftTokens: number;
   readonly numAcceptedDraftTokens: number;
   readonly drafter: DrafterName;
@@ -24,9 +26,14 @@ export interface RoundStats {
   readonly sampleSeconds: number;
 }
 
+export interface FinishedRound extends RoundStats {
+  /** Wall time since the request's previous output, turns of others included. */
+  readonly latencySeconds: number;
+}
+
 /** Is told what happens; must not throw. */
 export interface EngineObserver {
-  roundFinished(round: RoundStats): void;
+  roundFinished(round: FinishedRound): void;
   /** Every accepted request ends here once: finished, aborted by its client, or failed. */
   requestFinished(outcome: RequestOutcome, report: GenerationReport): void;
   /** A worker is started in place of one that died. */

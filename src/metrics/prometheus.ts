@@ -2,7 +2,7 @@
  * What happens, as Prometheus series, in a registry of its own, so that several servers fit into one process.
  */
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { EngineLoad, EngineObserver, RequestOutcome, RoundStats } from './engine-observer.ts';
+import type { EngineLoad, EngineObserver, FinishedRound, RequestOutcome } from './engine-observer.ts';
 import { measureEventLoopLag } from './event-loop-lag.ts';
 import type { GenerationReport } from './generation-report.ts';
 import { RequestMetrics } from './request-metrics.ts';
@@ -17,6 +17,7 @@ interface RoundMetrics {
   readonly interTokenLatency: Histogram;
   readonly stepSeconds: Histogram;
   readonly depth: Histogram;
+  readonly sharing: Histogram;
 }
 
 const stepBuckets = [0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1];
@@ -65,17 +66,18 @@ export class PrometheusMetrics implements EngineObserver {
     );
   }
 
-  roundFinished(round: RoundStats): void {
+  roundFinished(round: FinishedRound): void {
     const labels = this.#labels;
     if (labels === null || this.#rounds === null) return;
     const { numDraftTokens, drafter, draftSeconds, verifySeconds, sampleSeconds } = round;
-    const { interTokenLatency, stepSeconds, depth } = this.#rounds;
-    interTokenLatency.observe(labels, draftSeconds + verifySeconds + sampleSeconds);
+    const { interTokenLatency, stepSeconds, depth, sharing } = this.#rounds;
+    interTokenLatency.observe(labels, round.latencySeconds);
     if (numDraftTokens > 0 && drafter === 'mtp')
       stepSeconds.observe({ ...labels, phase: 'draft' }, draftSeconds);
     stepSeconds.observe({ ...labels, phase: 'verify' }, verifySeconds);
     stepSeconds.observe({ ...labels, phase: 'sample' }, sampleSeconds);
     depth.observe(labels, numDraftTokens);
+    sharing.observe(labels, round.numSharing);
   }
 
   requestFinished(outcome: RequestOutcome, report: GenerationReport): void {
@@ -103,14 +105,14 @@ export class PrometheusMetrics implements EngineObserver {
     return {
       interTokenLatency: new Histogram({
         name: 'vllm:inter_token_latency_seconds',
-        help: 'Time of a round, from one output to the next',
+        help: 'Time from one output of a request to the next',
         labelNames: ['model_name'],
         buckets: stepBuckets,
         registers,
       }),
       stepSeconds: new Histogram({
         name: 'foretoken_decode_step_seconds',
-        help: 'Time of a round by phase',
+        help: 'Time of a round by phase, its share of passes that requests share',
         labelNames: ['model_name', 'phase'],
         buckets: stepBuckets,
         registers,
@@ -120,6 +122,13 @@ export class PrometheusMetrics implements EngineObserver {
         help: 'Drafts per round',
         labelNames: ['model_name'],
         buckets: [...Array(maxSpecTokens + 1).keys()],
+        registers,
+      }),
+      sharing: new Histogram({
+        name: 'foretoken_sequences_per_pass',
+        help: 'Requests whose rounds shared passes over the weights, by round of each',
+        labelNames: ['model_name'],
+        buckets: [1, 2, 4, 8],
         registers,
       }),
     };

@@ -102,6 +102,7 @@ describe('GET /metrics', () => {
   test('counts every round in its histograms', () => {
     const numRounds = total('vllm:inter_token_latency_seconds_count');
     expect(total('foretoken_speculation_depth_count')).toBe(numRounds);
+    expect(total('foretoken_sequences_per_pass_count')).toBe(numRounds);
     expect(total('foretoken_decode_step_seconds_count', { phase: 'verify' })).toBe(numRounds);
     const numDrafts = total('vllm:spec_decode_num_drafts_total');
     expect(total('foretoken_decode_step_seconds_count', { phase: 'draft' })).toBe(numDrafts);

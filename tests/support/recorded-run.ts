@@ -2,7 +2,7 @@
 import type { GenerationEvent, GenerationRequest, SpeculationSettings } from '../../src/engine/generation.ts';
 import { GenerationRun } from '../../src/engine/generation-run.ts';
 import type { DecidedToken, MainMessage } from '../../src/engine/protocol.ts';
-import type { FinishReason, RoundStats } from '../../src/metrics/engine-observer.ts';
+import type { FinishReason, FinishedRound } from '../../src/metrics/engine-observer.ts';
 import type { GenerationReport } from '../../src/metrics/generation-report.ts';
 import { ByteTokenizer } from './byte-tokenizer.ts';
 import { generationRequest } from './generation-request.ts';
@@ -20,7 +20,7 @@ export class RecordedRun {
   readonly run: GenerationRun;
   readonly sent: MainMessage[] = [];
   readonly outcomes: { readonly outcome: string; readonly report: GenerationReport }[] = [];
-  readonly rounds: RoundStats[] = [];
+  readonly rounds: FinishedRound[] = [];
   numDone = 0;
 
   constructor(given: Partial<GenerationRequest> = {}, speculation: Partial<SpeculationSettings> = {}) {
@@ -66,7 +66,13 @@ export class RecordedRun {
       type: 'tokens-decided',
       id: RUN_ID,
       tokens,
-      round: { numDraftTokens: 4, numAcceptedDraftTokens: tokens.length - 1, drafter: 'mtp', ...parts },
+      round: {
+        numSharing: 2,
+        numDraftTokens: 4,
+        numAcceptedDraftTokens: tokens.length - 1,
+        drafter: 'mtp',
+        ...parts,
+      },
       decodeSeconds: 1,
       baselineSeconds: tokens.length,
       finish,

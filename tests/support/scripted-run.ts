@@ -115,7 +115,14 @@ export class ScriptedRun {
       if (this.#numTokens === request.maxTokens) this.finishReason = 'length';
     }
     const text = this.#visible(tokens.map((token) => token.text).join(''));
-    const round = { numDraftTokens, numAcceptedDraftTokens, drafter: 'mtp' as const, ...secondsPerRound };
+    const round = {
+      numSharing: 1,
+      latencySeconds: 0.006,
+      numDraftTokens,
+      numAcceptedDraftTokens,
+      drafter: 'mtp' as const,
+      ...secondsPerRound,
+    };
     return { event: { type: 'tokens-generated', text, tokens }, round };
   }
 

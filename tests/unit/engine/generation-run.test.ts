@@ -75,6 +75,8 @@ describe('GenerationRun', () => {
       },
     });
     expect(run.rounds).toHaveLength(2);
+    expect(run.rounds).toMatchObject([{ numSharing: 2 }, { numSharing: 2 }]);
+    for (const { latencySeconds } of run.rounds) expect(latencySeconds).toBeGreaterThan(0);
     expect(run.outcomes).toEqual([
       { outcome: 'length', report: (events.at(-1) as { report: unknown }).report },
     ]);

@@ -4,6 +4,7 @@ import { RequestMeter } from '../../../src/engine/request-meter.ts';
 import type { RoundStats } from '../../../src/metrics/engine-observer.ts';
 
 const round = (numDraftTokens: number, numAcceptedDraftTokens: number): RoundStats => ({
+  numSharing: 1,
   numDraftTokens,
   numAcceptedDraftTokens,
   drafter: 'mtp',
@@ -13,6 +14,15 @@ const round = (numDraftTokens: number, numAcceptedDraftTokens: number): RoundSta
 });
 
 describe('RequestMeter', () => {
+  it('tells the time between outputs', async () => {
+    const meter = new RequestMeter(4);
+    expect(meter.sinceLastOutput()).toBe(0);
+    await sleep(20);
+    const seconds = meter.sinceLastOutput();
+    expect(seconds).toBeGreaterThan(0.01);
+    expect(meter.sinceLastOutput()).toBeLessThan(seconds);
+  });
+
   it('adds up rounds', () => {
     const meter = new RequestMeter(3);
     meter.started();
