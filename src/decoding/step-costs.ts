@@ -13,8 +13,10 @@ const SMOOTHING = 0.05;
 export interface MeasuredCosts {
   /** Context lengths at which plain steps were measured, ascending. */
   readonly lengths: readonly number[];
-  /** [lengths.length]: a forward of one token; choosing the next from its logits is not in it. */
+  /** [lengths.length]: a forward of one token among others; choosing the next from its logits is not in it. */
   readonly plainSeconds: readonly number[];
+  /** What a plain step takes where it is timed between rounds, relative to one of an unbroken run. */
+  readonly plainAfterRounds: number;
   /** [width]: a forward of that width relative to the plain step at the same length; entries 0 and 1 are unused. */
   readonly verifyRatios: readonly number[];
   /** [k]: drafting k tokens; entry 0 is 0. */
@@ -77,8 +79,9 @@ export class StepCosts {
     return this.measured.draftSeconds[numDraftTokens]! * this.draftScale.value;
   }
 
+  /** Of a step between rounds. */
   observePlain(length: number, seconds: number): void {
-    this.plainDrift.observe(seconds / this.measuredPlain(length));
+    this.plainDrift.observe(seconds / (this.measuredPlain(length) * this.measured.plainAfterRounds));
   }
 
   observeVerify(width: number, length: number, seconds: number): void {

@@ -3,12 +3,16 @@ import { clippedMean, median, robustLine } from '../decoding/robust-statistics.t
 import type { MeasuredBySharing, MeasuredCosts } from '../decoding/step-costs.ts';
 import type { KvCache, SharedModels } from '../model/target-model.ts';
 import type { LoadedModel } from './loaded-model.ts';
+import { NUM_TIMED_STEPS, NUM_WARM_UP_STEPS } from './plain-step-schedule.ts';
 
 const BUDGET_SECONDS = 2.2;
 const MIN_REPETITIONS = 3;
 const MAX_REPETITIONS = 25;
-/** Steps run back to back per sample, as in real decoding; the first warms the caches and is not counted. */
-const STEPS_PER_SAMPLE = 4;
+/** Steps run back to back per sample, as in real decoding, after one that warms the caches and is not counted. */
+const STEPS_PER_SAMPLE = 3;
+/** Plain steps right after wider ones are slower; from here on they are not. */
+const NUM_SETTLING_STEPS = 12;
+const NUM_PLAIN_STEPS = 32;
 /** Where the cost of width is measured; it is scaled from there. */
 const REFERENCE_LENGTH = 256;
 /** Of passes that several sequences share, each number of sequences by itself. */
@@ -35,15 +39,13 @@ async function calibrateAlone(model: LoadedModel): Promise<MeasuredCosts> {
   const mtpCache = model.mtpCaches?.take(lengths[reference]! + 1) ?? null;
   const state = new Float32Array(manifest.hiddenSize).fill(0.1);
   const plainSamples = lengths.map((): number[] => []);
+  const afterRounds: number[] = [];
+  const settled: number[] = [];
   const verifySamples = Array.from({ length: maxWidth + 1 }, (): number[] => []);
   const chainSamples: number[] = [];
   const start = performance.now();
   for (let repetition = 0; repetition < MAX_REPETITIONS; repetition += 1) {
     if (repetition >= MIN_REPETITIONS && performance.now() - start > BUDGET_SECONDS * 1000) break;
-    for (const [index, length] of lengths.entries()) {
-      const step = async (): Promise<unknown> => target.forwardAtWidth(caches[index]!, [1]);
-      plainSamples[index]!.push(...(await timeSteps([caches[index]!], length, step)));
-    }
     for (let width = 2; width < verifySamples.length; width += 1) {
       const tokenIds = Array.from({ length: width }, (_, index) => index);
       const step = async (): Promise<unknown> => target.forward(caches[reference]!, tokenIds);
@@ -53,6 +55,20 @@ async function calibrateAlone(model: LoadedModel): Promise<MeasuredCosts> {
       const step = async (): Promise<unknown> => mtp.forward(mtpCache, [1], state);
       chainSamples.push(...(await timeSteps([mtpCache], lengths[reference]!, step)));
     }
+    const plainStep = (index: number) => async (): Promise<unknown> =>
+      target.forwardAtWidth(caches[index]!, [1]);
+    // After wide forwards, as in decoding; the steps at each length, after these.
+    const run = await timeSteps(
+      [caches[reference]!],
+      lengths[reference]!,
+      plainStep(reference),
+      0,
+      NUM_PLAIN_STEPS,
+    );
+    afterRounds.push(...run.slice(NUM_WARM_UP_STEPS, NUM_WARM_UP_STEPS + NUM_TIMED_STEPS));
+    settled.push(...run.slice(NUM_SETTLING_STEPS));
+    for (const [index, length] of lengths.entries())
+      plainSamples[index]!.push(...(await timeSteps([caches[index]!], length, plainStep(index))));
   }
   for (const cache of caches) targetCaches.giveBack(cache);
   if (mtpCache !== null) model.mtpCaches?.giveBack(mtpCache);
@@ -61,7 +77,8 @@ async function calibrateAlone(model: LoadedModel): Promise<MeasuredCosts> {
   return {
     lengths,
     plainSeconds,
-    verifyRatios: verifyRatios(verifySamples, median(plainSamples[reference]!)),
+    plainAfterRounds: clippedMean(afterRounds) / clippedMean(settled),
+    verifyRatios: verifyRatios(verifySamples, plainSeconds[reference]!),
     draftSeconds: Array.from(
       { length: maxSpecTokens + 1 },
       (_, numDraftTokens) => numDraftTokens * chainSeconds,
@@ -97,7 +114,8 @@ async function calibrateShared(
   const caches = each(() => targetCaches.take(length + maxWidth));
   const draftCaches = mtp === null ? [] : each(() => mtpCaches!.take(length + 1));
   const hiddenStates = new Float32Array(manifest.hiddenSize).fill(0.1);
-  const widths = [1, 2, 3, Math.min(6, maxWidth), maxWidth];
+  // The plain step last, so that the others do not slow it.
+  const widths = [2, 3, Math.min(6, maxWidth), maxWidth, 1];
   const samples = widths.map((): number[] => []);
   const chainSamples: number[] = [];
   const start = performance.now();
@@ -108,7 +126,8 @@ async function calibrateShared(
       const parts = caches.map((cache) => ({ cache, tokenIds }));
       const step = async (): Promise<unknown> =>
         width === 1 ? target.forwardAtWidth(parts) : target.forward(parts);
-      samples[index]!.push(...(await timeSteps(caches, length, step)));
+      const numWarmUpSteps = width === 1 ? NUM_SETTLING_STEPS : 1;
+      samples[index]!.push(...(await timeSteps(caches, length, step, numWarmUpSteps)));
     }
     if (mtp !== null) {
       const parts = draftCaches.map((cache) => ({ cache, tokenIds: [1], hiddenStates }));
@@ -117,18 +136,19 @@ async function calibrateShared(
   }
   for (const cache of caches) targetCaches.giveBack(cache);
   for (const cache of draftCaches) mtpCaches!.giveBack(cache);
-  const seconds = samples.map((taken) => median(taken) / numSequences);
-  const [plain, ...verifies] = seconds;
-  const { slope, intercept } = robustLine(widths.slice(1), verifies);
+  const plain = clippedMean(samples.at(-1)!) / numSequences;
+  const { slope, intercept } = robustLine(
+    widths.slice(0, -1),
+    samples.slice(0, -1).map((taken) => median(taken) / numSequences),
+  );
   const chainSeconds = chainSamples.length === 0 ? 0 : clippedMean(chainSamples) / numSequences;
   // Attention is not shared: what a longer context adds is the same. Nothing is cheaper than half of the shared step.
-  const saved = alone.plainSeconds[reference]! - clippedMean(samples[0]!) / numSequences;
+  const saved = alone.plainSeconds[reference]! - plain;
   return {
     lengths: alone.lengths,
-    plainSeconds: alone.plainSeconds.map((taken) => Math.max(taken - saved, plain! / 2)),
-    verifyRatios: alone.verifyRatios.map((_, width) =>
-      width < 2 ? 1 : (intercept + slope * width) / plain!,
-    ),
+    plainSeconds: alone.plainSeconds.map((taken) => Math.max(taken - saved, plain / 2)),
+    plainAfterRounds: 1,
+    verifyRatios: alone.verifyRatios.map((_, width) => (width < 2 ? 1 : (intercept + slope * width) / plain)),
     draftSeconds: alone.draftSeconds.map((_, numDraftTokens) => numDraftTokens * chainSeconds),
   };
 }
@@ -138,13 +158,15 @@ async function timeSteps(
   caches: readonly KvCache[],
   length: number,
   step: () => Promise<unknown>,
+  numWarmUpSteps = 1,
+  numTimedSteps = STEPS_PER_SAMPLE,
 ): Promise<number[]> {
   const samples: number[] = [];
-  for (let index = 0; index < STEPS_PER_SAMPLE; index += 1) {
+  for (let index = 0; index < numWarmUpSteps + numTimedSteps; index += 1) {
     for (const cache of caches) cache.pretendLength(length);
     const start = performance.now();
     await step();
-    if (index > 0) samples.push((performance.now() - start) / 1000);
+    if (index >= numWarmUpSteps) samples.push((performance.now() - start) / 1000);
   }
   return samples;
 }

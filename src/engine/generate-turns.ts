@@ -11,17 +11,11 @@ import { decodeRound, type Round } from '../decoding/speculative.ts';
 import type { StepCosts } from '../decoding/step-costs.ts';
 import type { FinishReason } from '../metrics/engine-observer.ts';
 import type { Lane } from './lane.ts';
+import { NUM_TIMED_STEPS, NUM_WARM_UP_STEPS } from './plain-step-schedule.ts';
 import { mayReuse, type DecidedToken, type GenerateJob } from './protocol.ts';
 import type { TurnKind, Turns } from './scheduler.ts';
 import type { SequenceKv } from './sequence-kv.ts';
 import type { WorkerContext } from './worker-context.ts';
-
-/**
- * Real plain steps keep the baseline current. The first ones after a wider forward are slower than those of plain
- * decoding, by a tenth on average, and are not counted.
- */
-const NUM_WARM_UP_STEPS = 3;
-const NUM_TIMED_STEPS = 3;
 
 /** Begins behind what `kv` already holds of the prompt. */
 export async function* generateTurns(
@@ -200,7 +194,7 @@ function learn(
   acceptance.record(round);
 }
 
-/** Takes plain forwards whose entries the next one overwrites. */
+/** Keeps the baseline current with real plain forwards, whose entries the next one overwrites. */
 async function measurePlainSteps(state: DecodingState, context: WorkerContext): Promise<void> {
   const { cache, target } = state;
   const costs = context.costs.of(1);

@@ -1,5 +1,12 @@
 /** When to take real plain steps between rounds: often until the baseline is known well, then at about 1.5% of the time. */
 
+/**
+ * After a wider forward plain steps take a quarter longer, and settle within ten steps (docs/log.md). So many go before
+ * those that are timed; what these still take too long is measured at start-up (MeasuredCosts.plainAfterRounds).
+ */
+export const NUM_WARM_UP_STEPS = 3;
+export const NUM_TIMED_STEPS = 3;
+
 const FIRST_INTERVAL_ROUNDS = 96;
 const NUM_FIRST = 10;
 const LATER_INTERVAL_ROUNDS = 256;

@@ -59,7 +59,13 @@ export class ScriptedThread extends EventEmitter implements WorkerThread {
     await nextTick();
     const kvMemory = this.worker.memory;
     this.say({ type: 'model-loaded', model, fim: null, kvMemory, isExact: true, loadSeconds: 0 });
-    const costs = { lengths: [16], plainSeconds: [0.001], verifyRatios: [1, 1, 1], draftSeconds: [0] };
+    const costs = {
+      lengths: [16],
+      plainSeconds: [0.001],
+      plainAfterRounds: 1,
+      verifyRatios: [1, 1, 1],
+      draftSeconds: [0],
+    };
     const measured = new Map([[1, costs]]);
     this.say({ type: 'engine-ready', tuning: { numThreads: 1, numWorkers: this.numWorkers, measured } });
   }

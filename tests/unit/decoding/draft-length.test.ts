@@ -15,6 +15,7 @@ const linearCosts = (widthSeconds: number, draftSeconds: number): StepCosts =>
   new StepCosts({
     lengths: [16],
     plainSeconds: [1],
+    plainAfterRounds: 1,
     verifyRatios: Array.from({ length: MAX_DRAFTS + 2 }, (_, width) => 1 + widthSeconds * width),
     draftSeconds: Array.from({ length: MAX_DRAFTS + 1 }, (_, count) => count * draftSeconds),
   });

@@ -1,11 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { StepCosts } from '../../../src/decoding/step-costs.ts';
+import { SharingCosts, StepCosts } from '../../../src/decoding/step-costs.ts';
 
-const newCosts = (): StepCosts =>
+const newCosts = (plainAfterRounds = 1): StepCosts =>
   new StepCosts({
     lengths: [16, 256, 1024],
     plainSeconds: [2, 4, 10],
+    plainAfterRounds,
     verifyRatios: [1, 1, 1.25, 1.5],
     draftSeconds: [0, 0.5, 1],
   });
@@ -29,6 +30,26 @@ describe('StepCosts', () => {
       expect(newCosts().plainSeconds(length)).toBeCloseTo(seconds, 12);
     },
   );
+
+  it('knows that plain steps between rounds take longer than others', () => {
+    const costs = newCosts(1.25);
+    observePlain(costs, ...Array<number>(20).fill(2.5));
+    expect(costs.plainSeconds(16)).toBeCloseTo(2, 12);
+    observePlain(costs, ...Array<number>(20).fill(5));
+    expect(costs.plainSeconds(16)).toBeCloseTo(4, 12);
+  });
+
+  it('costs by how many share a pass, all as much slower as plain steps alone have become', () => {
+    const measured = { lengths: [16], plainAfterRounds: 1, verifyRatios: [1, 1, 1.5], draftSeconds: [0] };
+    const costs = new SharingCosts(
+      new Map([
+        [1, { ...measured, plainSeconds: [2] }],
+        [4, { ...measured, plainSeconds: [1] }],
+      ]),
+    );
+    observePlain(costs.of(1), ...Array<number>(20).fill(3));
+    expect([1, 4].map((numSharing) => costs.of(numSharing).plainSeconds(16))).toEqual([3, 1.5]);
+  });
 
   it('never leaves the range of what was measured', () => {
     fc.assert(
