@@ -98,11 +98,16 @@ def shape_section(facts: ModelFacts) -> str:
         ["attention", f"{shape.num_heads} heads of {shape.head_size}, {shape.num_kv_heads} key-value head(s), RoPE"],
         ["vocabulary", f"{shape.vocab_size}, byte-level BPE split for code"],
         ["context", f"{shape.context_length} tokens"],
-        ["shipped graphs", f"{settings.get('precision')}, block size {settings.get('block_size')}"],
+        ["shipped graphs", stored_as(settings)],
         ["`model.onnx.data`", facts.megabytes("model.onnx.data")],
         ["`model.safetensors`", f"{facts.megabytes('model.safetensors')}, bfloat16, to fine-tune or convert from"],
     ]
     return "## Shape\n\n" + table(["", ""], rows)
+
+
+def stored_as(settings: dict) -> str:
+    block_size = settings.get("block_size")
+    return f"{settings.get('precision')}" + (f", block size {block_size}" if block_size else "")
 
 
 def data_section(facts: ModelFacts) -> str:

@@ -45,9 +45,11 @@ def export_command(facts: ModelFacts) -> str:
         f"--head-precision {settings['head_precision']} --ledger "
         + " ".join(f"runs/{number}/ledger.json" for number in range(1, len(facts.ledger) + 1))
     )
+    files = " ".join(f"runs/{name}.npz" for name in facts.training_sets)
+    if "int8-static" in (settings["precision"], settings["head_precision"]):
+        command += f" --calibration {files}"
     if settings["block_size"]:
         command += f" --block-size {settings['block_size']}"
     if settings.get("draft_vocab_size", facts.shape.vocab_size) < facts.shape.vocab_size:
-        files = " ".join(f"runs/{name}.npz" for name in facts.training_sets)
         command += f" --draft-vocabulary {settings['draft_vocab_size']} --draft-data {files}"
     return command

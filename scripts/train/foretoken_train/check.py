@@ -33,6 +33,8 @@ class Tolerance:
 
 
 TOLERANCES = {32: Tolerance(1e-4, 0.995), 8: Tolerance(0.05, 0.9), 4: Tolerance(0.05, 0.9)}
+# The reference rounds to the same steps, but what lies between two of them falls to either side, and layers add it up.
+STATIC_TOLERANCE = Tolerance(0.1, 0.9)
 
 
 def sample_ids(tokenizer: Tokenizer, length: int) -> np.ndarray:
@@ -46,7 +48,7 @@ def check(
 ) -> bool:
     """Prints each comparison; whether all are within the precision's tolerance. draft_ids: all that MTP may draft."""
     ids = ids[:NUM_TOKENS]
-    tolerance = TOLERANCES[precision.bits]
+    tolerance = STATIC_TOLERANCE if precision.is_static else TOLERANCES[precision.bits]
     with torch.no_grad():
         states = reference.hidden_states(torch.from_numpy(ids)[None])
         logits = reference.head(states).numpy()

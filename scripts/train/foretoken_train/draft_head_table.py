@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 from .evaluation_data import load_validation
 from .export import frequent_ids, write_folder
 from .onnx_evaluation import onnx_agreement
-from .quantise import PRECISION_BITS, Precision
+from .quantise import PRECISION_BITS, named_precision
 from .tokenizer import END_OF_TEXT
 from .weights import load_weights
 
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     model = load_weights(arguments.weights).eval()
     vocab_size = model.shape.vocab_size
-    precision = Precision(PRECISION_BITS[arguments.precision], arguments.block_size)
+    precision = named_precision(arguments.precision, arguments.block_size)
     end_of_text = Tokenizer.from_file(str(arguments.tokenizer / "tokenizer.json")).token_to_id(END_OF_TEXT)
     validation = load_validation(arguments.validation, end_of_text)
     tokens = validation.rows(arguments.row_length, arguments.rows)

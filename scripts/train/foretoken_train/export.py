@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from tokenizers import Tokenizer
 
-from .batches import TokenFile
+from .batches import BatchBuilder, TokenFile
 from .check import check, sample_ids
 from .exactness import exact_widths
 from .external_data import ExternalData
@@ -18,10 +18,14 @@ from .foretoken_config import SHARED_PASSES, foretoken_config
 from .genai_config import genai_config
 from .graph import GraphBuilder, SharedGraphBuilder, mtp_graph, target_graph
 from .model import CodeModel
-from .quantise import PRECISION_BITS, Precision
+from .quantise import PRECISION_BITS, Precision, named_precision
 from .reference import export_weights, quantised_model
+from .static_quantisation import StaticQuantisation, prepared
 from .weights import load_weights
 
+# Code that activations are measured on.
+CALIBRATION_ROWS = 32
+CALIBRATION_LENGTH = 512
 COPIED_FROM_TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
 
 
@@ -33,14 +37,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--precision", choices=PRECISION_BITS, default="int8")
     parser.add_argument("--head-precision", choices=PRECISION_BITS, help="of the output head; default: the same")
     parser.add_argument("--block-size", type=int, choices=(32, 64, 128), default=32)
+    parser.add_argument("--calibration", type=Path, nargs="+", help="token files to measure static activations on")
     parser.add_argument("--draft-vocabulary", type=int, help="most frequent tokens that may be drafted; default: all")
     parser.add_argument("--draft-data", type=Path, nargs="+", help="token files in which to count them")
 
 
 def run(arguments: argparse.Namespace) -> None:
     model = load_weights(arguments.weights).eval()
-    precision = Precision(PRECISION_BITS[arguments.precision], arguments.block_size)
-    head = Precision(PRECISION_BITS[arguments.head_precision or arguments.precision], arguments.block_size)
+    precision = named_precision(arguments.precision, arguments.block_size)
+    head = named_precision(arguments.head_precision or arguments.precision, arguments.block_size)
+    calibration = None
+    if precision.is_static or head.is_static:
+        if not arguments.calibration:
+            raise SystemExit("--precision int8-static: expected --calibration, token files to measure activations on")
+        calibration = calibration_rows(arguments.calibration, arguments.tokenizer)
     draft_ids = None
     if arguments.draft_vocabulary:
         if not arguments.draft_data:
@@ -48,7 +58,7 @@ def run(arguments: argparse.Namespace) -> None:
         draft_ids = frequent_ids(arguments.draft_data, arguments.draft_vocabulary, model.shape.vocab_size)
     arguments.out.mkdir(parents=True, exist_ok=True)
     copy_weights(arguments)
-    if not write_folder(model, arguments.tokenizer, precision, head, arguments.out, draft_ids):
+    if not write_folder(model, arguments.tokenizer, precision, head, arguments.out, draft_ids, calibration):
         raise SystemExit(f"{arguments.out}: the graphs are not what they should be, see above")
 
 
@@ -65,15 +75,22 @@ def write_folder(
     head: Precision,
     out: Path,
     draft_ids: np.ndarray | None = None,
+    calibration: np.ndarray | None = None,
 ) -> bool:
-    """A folder that a server can load; whether its graphs agree with PyTorch and are exact at some widths."""
+    """A folder that a server can load; whether its graphs agree with PyTorch and are exact at some widths.
+
+    calibration: token ids [rows, length] that static activations are measured on.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    write_graphs(model, precision, head, out, draft_ids)
+    static = None
+    if calibration is not None:
+        model, static = prepared(model, calibration)
+    write_graphs(model, precision, head, out, draft_ids, static)
     for name in COPIED_FROM_TOKENIZER:
         shutil.copyfile(tokenizer_folder / name, out / name)
     tokenizer = Tokenizer.from_file(str(tokenizer_folder / "tokenizer.json"))
     ids = sample_ids(tokenizer, model.shape.context_length)
-    agrees = check(quantised_model(model, precision, head), out, ids, precision, draft_ids)
+    agrees = check(quantised_model(model, precision, head, static), out, ids, precision, draft_ids)
     exact = exact_widths(out, ids)
     write_json(out / "genai_config.json", genai_config(model.shape, tokenizer))
     draft_vocab_size = model.shape.vocab_size if draft_ids is None else len(draft_ids)
@@ -96,8 +113,34 @@ def copy_weights(arguments: argparse.Namespace) -> None:
         write_json(arguments.out / "ledger.json", entries)
 
 
+def calibration_rows(data: list[Path], tokenizer_folder: Path) -> np.ndarray:
+    """Token ids [CALIBRATION_ROWS, CALIBRATION_LENGTH], drawn in equal parts from the token files."""
+    tokenizer = Tokenizer.from_file(str(tokenizer_folder / "tokenizer.json"))
+    files = [TokenFile(path) for path in data]
+    builder = BatchBuilder(files, tokenizer, CALIBRATION_LENGTH, 0.5, 1, [1 / len(files)] * len(files))
+    return builder.batch(0, CALIBRATION_ROWS)
+
+
+def of_nodes(static: StaticQuantisation | None, head: str) -> StaticQuantisation | None:
+    """By the names that a graph's nodes have; `head`: where the output head's input was measured."""
+    if static is None:
+        return None
+    named = dict(static.activations)
+    for name, activation in static.activations.items():
+        if name.endswith("gate_up"):
+            block = name.removesuffix("gate_up")
+            named[f"{block}gate"] = named[f"{block}up"] = activation
+    named["logits"] = named["mtp.draft_logits"] = static.activations[head]
+    return StaticQuantisation(named, static.head_divisors)
+
+
 def write_graphs(
-    model: CodeModel, precision: Precision, head: Precision, folder: Path, draft_ids: np.ndarray | None = None
+    model: CodeModel,
+    precision: Precision,
+    head: Precision,
+    folder: Path,
+    draft_ids: np.ndarray | None,
+    static: StaticQuantisation | None,
 ) -> None:
     """model.onnx, mtp.onnx and those of several sequences, and model.onnx.data, which all share; draft_ids as in
     `mtp_graph`.
@@ -106,15 +149,17 @@ def write_graphs(
     rotary = (model.cos.numpy(), model.sin.numpy())
     data = ExternalData(folder / "model.onnx.data")
 
-    def save(new_builder: Callable[[], GraphBuilder], target_name: str, mtp_name: str) -> None:
-        onnx.save(target_graph(new_builder(), rotary, head), folder / target_name)
-        onnx.save(mtp_graph(new_builder(), rotary, head, draft_ids), folder / mtp_name)
+    def save(new_builder: Callable[[StaticQuantisation | None], GraphBuilder], target_name: str, mtp_name: str) -> None:
+        target, mtp = new_builder(of_nodes(static, "head")), new_builder(of_nodes(static, "mtp.head"))
+        onnx.save(target_graph(target, rotary, head), folder / target_name)
+        onnx.save(mtp_graph(mtp, rotary, head, draft_ids), folder / mtp_name)
 
-    save(lambda: GraphBuilder(model.shape, weights, data, precision), "model.onnx", "mtp.onnx")
+    common = (model.shape, weights, data, precision)
+    save(lambda quantisation: GraphBuilder(*common, quantisation), "model.onnx", "mtp.onnx")
     for shared in SHARED_PASSES:
         count = shared["num_sequences"]
         save(
-            lambda count=count: SharedGraphBuilder(model.shape, weights, data, precision, count),
+            lambda quantisation, count=count: SharedGraphBuilder(*common, quantisation, count),
             shared["target"],
             shared["mtp"],
         )

@@ -16,6 +16,7 @@ from onnx import ModelProto, TensorProto, ValueInfoProto, helper, numpy_helper
 from .external_data import ExternalData
 from .quantise import Precision, quantise
 from .shape import ModelShape
+from .static_quantisation import ActivationRange, StaticQuantisation, quantise_rows
 
 MICROSOFT = "com.microsoft"
 OPSETS = [helper.make_opsetid("", 21), helper.make_opsetid(MICROSOFT, 1)]
@@ -31,8 +32,18 @@ Weights = dict[str, np.ndarray]  # Named as CodeModel.state_dict(), matrices [nu
 class GraphBuilder:
     """Collects nodes and initialisers; every method returns the name of the value it makes."""
 
-    def __init__(self, shape: ModelShape, weights: Weights, data: ExternalData, precision: Precision):
+    def __init__(
+        self,
+        shape: ModelShape,
+        weights: Weights,
+        data: ExternalData,
+        precision: Precision,
+        static: StaticQuantisation | None = None,
+    ):
+        """static: by the names that the matrices' nodes have, where quantisation is static."""
         self.shape = shape
+        self.static = static
+        self.quantised_inputs: dict[tuple[str, ActivationRange], list[str]] = {}
         self.weights = weights
         self.data = data
         self.precision = precision
@@ -59,6 +70,8 @@ class GraphBuilder:
         precision = precision or self.precision
         if precision.bits == 32:
             return self.node("MatMul", [x, self.external(f"{name}.weight", weight.T)], [name])
+        if precision.is_static:
+            return self.static_matmul(x, name, weight)
         quantised = quantise(weight, precision)
         values = self.external(f"{name}.quantised", quantised.values)
         scales = self.external(f"{name}.scales", quantised.scales)
@@ -74,6 +87,34 @@ class GraphBuilder:
             block_size=precision.block_size,
             accuracy_level=ACCURACY_LEVEL_INT8,
         )
+
+    def head(self, states: str, name: str, weight: np.ndarray, precision: Precision) -> str:
+        """The output head, or rows of it."""
+        if self.static:
+            factors = self.inline("head.factors", (1 / self.static.head_divisors).astype(np.float32))
+            states = self.node("Mul", [states, factors], [f"{name}.states"])
+        return self.matmul(states, name, weight, precision)
+
+    def static_matmul(self, x: str, name: str, weight: np.ndarray) -> str:
+        """`matmul` of bytes; the sums are exact, so that a row's result cannot depend on the other rows."""
+        quantised_x, x_scale, x_zero_point = self.quantised_input(x, name)
+        quantised = quantise_rows(weight)
+        values = self.external(f"{name}.quantised", quantised.values.T)
+        scales = self.external(f"{name}.scales", quantised.scales)
+        inputs = [quantised_x, values, x_scale, scales, x_zero_point]
+        return self.node("MatMulIntegerToFloat", inputs, [name], MICROSOFT)
+
+    def quantised_input(self, x: str, name: str) -> list[str]:
+        """x as bytes, its scale and its zero point; once for the matrices that share it."""
+        activation = self.static.activations[name]
+        known = self.quantised_inputs.get((x, activation))
+        if known is not None:
+            return known
+        scale = self.inline(f"{name}.input_scale", np.asarray(activation.scale, np.float32))
+        zero_point = self.inline(f"{name}.input_zero_point", np.asarray(activation.zero_point, np.uint8))
+        values = self.node("QuantizeLinear", [x, scale, zero_point], [f"{name}.input"])
+        self.quantised_inputs[x, activation] = [values, scale, zero_point]
+        return self.quantised_inputs[x, activation]
 
     def embedded(self) -> str:
         """Rows of the embedding table, which is stored already normalised: [1, n, hiddenSize]."""
@@ -190,9 +231,15 @@ class SharedGraphBuilder(GraphBuilder):
     """
 
     def __init__(
-        self, shape: ModelShape, weights: Weights, data: ExternalData, precision: Precision, num_sequences: int
+        self,
+        shape: ModelShape,
+        weights: Weights,
+        data: ExternalData,
+        precision: Precision,
+        static: StaticQuantisation | None,
+        num_sequences: int,
     ):
-        super().__init__(shape, weights, data, precision)
+        super().__init__(shape, weights, data, precision, static)
         self._num_sequences = num_sequences
 
     @property
@@ -264,7 +311,7 @@ def target_graph(builder: GraphBuilder, rotary: tuple[np.ndarray, np.ndarray], h
     for index in range(shape.num_layers):
         x, residual = builder.block(x, residual, f"blocks.{index}", index)
     hidden, _ = builder.add_norm(x, residual, "norm", output="hidden_states")
-    builder.matmul(hidden, "logits", builder.weights["head.weight"], head)
+    builder.head(hidden, "logits", builder.weights["head.weight"], head)
     outputs = [
         float_value("logits", [1, "sequence", shape.vocab_size]),
         float_value("hidden_states", [1, "sequence", shape.hidden_size]),
@@ -296,9 +343,9 @@ def mtp_graph(
     hidden, _ = builder.add_norm(x, residual, "mtp.norm", output="hidden_states_out")
     last = builder.last_rows(hidden, "mtp.last")
     if draft_ids is None:
-        builder.matmul(last, "logits", builder.weights["head.weight"], head)
+        builder.head(last, "logits", builder.weights["head.weight"], head)
     else:
-        few = builder.matmul(last, "mtp.draft_logits", builder.weights["head.weight"][draft_ids], head)
+        few = builder.head(last, "mtp.draft_logits", builder.weights["head.weight"][draft_ids], head)
         each = builder.num_sequences
         none = builder.inline("mtp.no_logits", np.full((1, each, shape.vocab_size), -np.inf, np.float32))
         rows = np.tile(draft_ids.astype(np.int64), (1, each, 1))

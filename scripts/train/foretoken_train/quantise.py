@@ -1,4 +1,5 @@
-"""Symmetric block quantisation in the layout of com.microsoft.MatMulNBits. Knows nothing of graphs.
+"""What precisions there are, and symmetric block quantisation in the layout of com.microsoft.MatMulNBits. Knows nothing
+of graphs.
 
 A weight [numOutputs, numInputs] is cut along its inputs into blocks, each with one float32 scale. A stored unsigned
 integer u stands for (u - 2^(bits-1)) * scale; 4-bit integers are packed in pairs, the low half first
@@ -9,23 +10,37 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .static_quantisation import dequantise_rows, quantise_rows
+
 # Shrinking the range clips a block's largest weights but rounds the others more finely: at 4 bit that often pays.
 RANGE_SHARES = {4: (1.0, 0.95, 0.9, 0.85, 0.8, 0.75), 8: (1.0,)}
 
 
 @dataclass(frozen=True)
 class Precision:
-    """How matrices are stored: bits 32 (float, `block_size` unused), 8 or 4."""
+    """How matrices are stored: bits 32 (float), 8 or 4; at 8 and 4 in blocks, or, where `block_size` is None, as in
+    static_quantisation.py."""
 
     bits: int
-    block_size: int
+    block_size: int | None
+
+    @property
+    def is_static(self) -> bool:
+        return self.bits < 32 and self.block_size is None
 
     @property
     def name(self) -> str:
+        if self.is_static:
+            return "int8-static"
         return "fp32" if self.bits == 32 else f"int{self.bits}"
 
 
-PRECISION_BITS = {"fp32": 32, "int8": 8, "int4": 4}
+PRECISION_BITS = {"fp32": 32, "int8-static": 8, "int8": 8, "int4": 4}
+
+
+def named_precision(name: str, block_size: int) -> Precision:
+    """One of PRECISION_BITS; block_size: where there are blocks."""
+    return Precision(PRECISION_BITS[name], block_size if name in ("int8", "int4") else None)
 
 
 @dataclass(frozen=True)
@@ -76,4 +91,8 @@ def dequantise(weight: QuantisedWeight) -> np.ndarray:
 
 def stored(weight: np.ndarray, precision: Precision) -> np.ndarray:
     """The values that remain of `weight` at this precision."""
-    return weight if precision.bits == 32 else dequantise(quantise(weight, precision))
+    if precision.bits == 32:
+        return weight
+    if precision.is_static:
+        return dequantise_rows(quantise_rows(weight))
+    return dequantise(quantise(weight, precision))

@@ -8,14 +8,15 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from .evaluation_data import load_validation
-from .export import write_folder
+from .export import calibration_rows, write_folder
 from .onnx_evaluation import onnx_loss
 from .quantise import Precision
 from .tokenizer import END_OF_TEXT
 from .weights import load_weights
 
-FP32 = Precision(32, 32)
-CHOICES = [(FP32, FP32)] + [(Precision(bits, size),) * 2 for bits in (8, 4) for size in (32, 64, 128)]
+FP32 = Precision(32, None)
+STATIC = Precision(8, None)
+CHOICES = [(FP32, FP32), (STATIC, STATIC)] + [(Precision(bits, size),) * 2 for bits in (8, 4) for size in (32, 64, 128)]
 CHOICES += [(Precision(4, 32), Precision(8, 32))]
 GRAPH_FILES = ("model.onnx", "mtp.onnx", "model.onnx.data")
 
@@ -24,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", type=Path, required=True, help="model.safetensors")
     parser.add_argument("--tokenizer", type=Path, required=True, help="folder of tokenizer.json")
     parser.add_argument("--validation", type=Path, required=True, help="token file never trained on")
+    parser.add_argument("--calibration", type=Path, nargs="+", help="token files; without them, no static quantisation")
     parser.add_argument("--out", type=Path, required=True, help="quantisation.json to write")
     parser.add_argument("--keep", type=Path, help="folder for a model folder of each precision, to time")
     parser.add_argument("--rows", type=int, default=32)
@@ -31,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def variant_name(precision: Precision, head: Precision) -> str:
-    name = precision.name if precision.bits == 32 else f"{precision.name}-{precision.block_size}"
+    name = f"{precision.name}-{precision.block_size}" if precision.block_size else precision.name
     return name if head == precision else f"{name}-head-{head.name}"
 
 
@@ -41,18 +43,28 @@ def run(arguments: argparse.Namespace) -> None:
     validation = load_validation(arguments.validation, end_of_text)
     tokens = validation.rows(arguments.row_length, arguments.rows)
     rows = []
+    calibration = calibration_rows(arguments.calibration, arguments.tokenizer) if arguments.calibration else None
     for precision, head in CHOICES:
+        if precision.is_static and calibration is None:
+            continue
         name = variant_name(precision, head)
         with tempfile.TemporaryDirectory() as temporary:
             folder = (arguments.keep or Path(temporary)) / name
-            write_folder(model, arguments.tokenizer, precision, head, folder)
+            write_folder(
+                model,
+                arguments.tokenizer,
+                precision,
+                head,
+                folder,
+                calibration=calibration if precision.is_static else None,
+            )
             nats_per_token = onnx_loss(folder, tokens)
             num_bytes = sum((folder / file).stat().st_size for file in GRAPH_FILES)
         row = {
             "name": name,
             "precision": precision.name,
             "head_precision": head.name,
-            "block_size": None if precision.bits == 32 else precision.block_size,
+            "block_size": precision.block_size,
             "graph_megabytes": round(num_bytes / 1e6, 1),
             "nats_per_token": round(nats_per_token, 4),
         }

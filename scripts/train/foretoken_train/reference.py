@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from .graph import EMBEDDING_PRECISION, Weights
 from .model import CodeModel
 from .quantise import Precision, stored
+from .static_quantisation import StaticQuantisation, rounded_activations
 
 
 def export_weights(model: CodeModel) -> Weights:
@@ -32,12 +33,24 @@ def stored_precision(name: str, precision: Precision, head: Precision) -> Precis
     return EMBEDDING_PRECISION if name == "embedding.weight" and precision.bits != 32 else precision
 
 
-def quantised_model(model: CodeModel, precision: Precision, head: Precision) -> CodeModel:
-    """A float32 copy with the values that quantisation leaves of each matrix."""
+def quantised_model(
+    model: CodeModel, precision: Precision, head: Precision, static: StaticQuantisation | None = None
+) -> CodeModel:
+    """A float32 copy with the values that quantisation leaves of each matrix, and of what it is given where that is
+    static.
+    """
     copy = CodeModel(model.shape).eval()
     weights = export_weights(model)
     for name, weight in weights.items():
         if weight.ndim == 2:
             weights[name] = stored(weight, stored_precision(name, precision, head))
     copy.load_state_dict({name: torch.from_numpy(weight) for name, weight in weights.items()})
+    if static:
+        divisors = torch.from_numpy(static.head_divisors)
+        for name, module in copy.named_modules():
+            given = static.activations.get(name)
+            if given and stored_precision(f"{name}.weight", precision, head).is_static:
+                module.register_forward_pre_hook(lambda _, x, given=given: (rounded_activations(x[0], given),))
+        # Called before the one that rounds.
+        copy.head.register_forward_pre_hook(lambda _, x: (x[0] / divisors,), prepend=True)
     return copy

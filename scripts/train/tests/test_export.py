@@ -8,6 +8,7 @@ import onnxruntime as ort
 import pytest
 import torch
 import torch.nn.functional as F
+from tokenizers import Tokenizer
 
 from foretoken_train import export
 from foretoken_train.cached_session import CachedSession
@@ -17,9 +18,21 @@ from foretoken_train.quantise import Precision
 from foretoken_train.reference import export_weights, quantised_model
 
 
+def tokens_file(tokenizer_folder: Path, path: Path) -> Path:
+    """This package's own source."""
+    tokenizer = Tokenizer.from_file(str(tokenizer_folder / "tokenizer.json"))
+    sources = [p.read_text() for p in sorted(Path(export.__file__).parent.glob("*.py"))]
+    documents = [np.asarray(tokenizer.encode(source).ids, np.uint16) for source in sources]
+    offsets = np.cumsum([0, *(len(document) for document in documents)])
+    np.savez(path, tokens=np.concatenate(documents), offsets=offsets, weights=np.ones(len(documents)))
+    return path
+
+
 def exported(
     weights_path: Path, tokenizer_folder: Path, folder: Path, precision: str, block_size: int = 32, more: str = ""
 ) -> Path:
+    if precision == "int8-static":
+        more += f" --calibration {tokens_file(tokenizer_folder, folder.parent / f'{folder.name}.npz')}"
     parser = argparse.ArgumentParser()
     export.add_arguments(parser)
     export.run(
@@ -31,7 +44,9 @@ def exported(
     return folder
 
 
-@pytest.mark.parametrize(("precision", "block_size"), [("fp32", 32), ("int8", 32), ("int4", 32), ("int8", 64)])
+@pytest.mark.parametrize(
+    ("precision", "block_size"), [("fp32", 32), ("int8", 32), ("int4", 32), ("int8", 64), ("int8-static", 32)]
+)
 def test_graphs_agree_with_pytorch(
     precision: str, block_size: int, weights_path: Path, tokenizer_folder: Path, tmp_path: Path
 ) -> None:
@@ -97,7 +112,7 @@ def test_a_wrong_graph_is_refused(
 
 
 def test_folding_leaves_the_function_unchanged(model: CodeModel) -> None:
-    fp32 = Precision(32, 32)
+    fp32 = Precision(32, None)
     folded = quantised_model(model, fp32, fp32)
     ids = torch.arange(40)[None]
     with torch.no_grad():
@@ -118,11 +133,11 @@ def test_onnx_loss_is_pytorchs(model: CodeModel, weights_path: Path, tokenizer_f
     assert len(shares) == 3 and all(0 <= share <= 1 for share in shares)
 
 
-@pytest.mark.parametrize("block_size", [32, 64])
+@pytest.mark.parametrize(("precision", "block_size"), [("int8", 32), ("int8", 64), ("int8-static", 32)])
 def test_sequences_that_share_a_pass_get_what_each_gets_alone(
-    block_size: int, weights_path: Path, tokenizer_folder: Path, tmp_path: Path
+    precision: str, block_size: int, weights_path: Path, tokenizer_folder: Path, tmp_path: Path
 ) -> None:
-    exported(weights_path, tokenizer_folder, tmp_path, "int8", block_size)
+    exported(weights_path, tokenizer_folder, tmp_path, precision, block_size)
     assert json.loads((tmp_path / "foretoken.json").read_text())["exact_widths"] == "all"
     generator = np.random.default_rng(1)
     for count in (2, 4):
