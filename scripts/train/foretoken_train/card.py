@@ -203,8 +203,9 @@ def draft_head_section(facts: ModelFacts) -> str:
     header = ["tokens", "of the text", "MTP agreement, depth 1 to 4", *SPEEDS, "mean acceptance length"]
     shipped = facts.config.get("draft_vocab_size", facts.shape.vocab_size)
     return (
-        f"## Tokens that may be drafted\n\nOn {facts.draft_heads['validation']}; shipped: {shipped}.{SPEED_NOTE}\n\n"
-        + table(header, rows)
+        "## Tokens that may be drafted\n\n"
+        f"On {facts.draft_heads['validation']}, weights {facts.draft_heads['precision']}; "
+        f"shipped: {shipped}.{SPEED_NOTE}\n\n" + table(header, rows)
     )
 
 

@@ -12,6 +12,7 @@ from .evaluation_data import load_validation
 from .export import frequent_ids, write_folder
 from .onnx_evaluation import onnx_agreement
 from .quantise import PRECISION_BITS, named_precision
+from .quantise_table import variant_name
 from .tokenizer import END_OF_TEXT
 from .weights import load_weights
 
@@ -56,5 +57,10 @@ def run(arguments: argparse.Namespace) -> None:
         }
         rows.append(row)
         print(json.dumps(row))
-    table = {"validation": validation.name, "tokens": tokens.size, "rows": rows}
+    table = {
+        "precision": variant_name(precision, precision),
+        "validation": validation.name,
+        "tokens": tokens.size,
+        "rows": rows,
+    }
     arguments.out.write_text(json.dumps(table, indent=2) + "\n")
