@@ -72,7 +72,7 @@ def test_card_joins_losses_with_speeds_by_name(tmp_path: Path) -> None:
     ]
     (folder / "quantisation.json").write_text(json.dumps({"validation": "valid", "rows": rows}))
     heads = [{"name": "draft-9", "draft_vocab_size": 9, "covered": 0.5, "mtp_agreement": [0.25, 0.125]}]
-    (folder / "draft-heads.json").write_text(json.dumps({"validation": "valid", "rows": heads}))
+    (folder / "draft-heads.json").write_text(json.dumps({"precision": "int8-64", "validation": "valid", "rows": heads}))
     speed = {"tokens_per_second": 150.4, "baseline_tokens_per_second": 100.0, "speedup": 1.5}
     results = [speed | {"name": "int8"}, speed | {"name": "draft-9", "mean_acceptance_length": 2.5}]
     speeds = tmp_path / "speeds.json"
