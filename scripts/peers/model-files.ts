@@ -71,11 +71,11 @@ export async function writeModelFiles(modelFolder: string, out: string): Promise
   };
   const { precision, block_size: blockSize } = (await json(modelFolder, 'foretoken.json')) as {
     readonly precision: string;
-    readonly block_size: number;
+    readonly block_size: number | null;
   };
   return {
     foretokenFolder: modelFolder,
-    foretokenWeights: precision === 'fp32' ? precision : `${precision}, block ${blockSize}`,
+    foretokenWeights: blockSize === null ? precision : `${precision}, block ${blockSize}`,
     transformersFolder: await writeTransformersFolder(modelFolder, join(out, 'transformers'), endOfText),
     gguf: {
       F32: await writeGguf('F32'),
