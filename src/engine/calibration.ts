@@ -13,6 +13,8 @@ const STEPS_PER_SAMPLE = 3;
 /** Plain steps right after wider ones are slower; from here on they are not. */
 const NUM_SETTLING_STEPS = 12;
 const NUM_PLAIN_STEPS = 32;
+/** Rounds of an ordinary depth, before these. */
+const NUM_ROUNDS_BEFORE = 6;
 /** Where the cost of width is measured; it is scaled from there. */
 const REFERENCE_LENGTH = 256;
 /** Of passes that several sequences share, each number of sequences by itself. */
@@ -57,7 +59,18 @@ async function calibrateAlone(model: LoadedModel): Promise<MeasuredCosts> {
     }
     const plainStep = (index: number) => async (): Promise<unknown> =>
       target.forwardAtWidth(caches[index]!, [1]);
-    // After wide forwards, as in decoding; the steps at each length, after these.
+    // After rounds, as in decoding; the steps at each length, after these.
+    for (let round = 0; round < NUM_ROUNDS_BEFORE; round += 1) {
+      await timeSteps(
+        [caches[reference]!],
+        lengths[reference]!,
+        async () => target.forward(caches[reference]!, [1, 2, 3]),
+        0,
+        1,
+      );
+      if (mtp !== null && mtpCache !== null)
+        await timeSteps([mtpCache], lengths[reference]!, async () => mtp.forward(mtpCache, [1], state), 0, 2);
+    }
     const run = await timeSteps(
       [caches[reference]!],
       lengths[reference]!,
