@@ -4,6 +4,7 @@ import argparse
 import json
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,12 @@ from .exactness import exact_widths
 from .external_data import ExternalData
 from .foretoken_config import SHARED_PASSES, foretoken_config
 from .genai_config import genai_config
-from .graph import GraphBuilder, SharedGraphBuilder, mtp_graph, target_graph
+from .graph import mtp_graph, target_graph
+from .graph_builder import GraphBuilder
 from .model import CodeModel
 from .quantise import PRECISION_BITS, Precision, named_precision
-from .reference import export_weights, quantised_model
+from .reference import export_weights, folded, quantised_model
+from .shared_graph_builder import SharedGraphBuilder
 from .static_quantisation import StaticQuantisation, prepared
 from .weights import load_weights
 
@@ -84,7 +87,8 @@ def write_folder(
     out.mkdir(parents=True, exist_ok=True)
     static = None
     if calibration is not None:
-        model, static = prepared(model, calibration)
+        # As the graphs compute: what an activation holds depends on what is folded in.
+        model, static = prepared(folded(model), calibration)
     write_graphs(model, precision, head, out, draft_ids, static)
     for name in COPIED_FROM_TOKENIZER:
         shutil.copyfile(tokenizer_folder / name, out / name)
@@ -149,18 +153,15 @@ def write_graphs(
     rotary = (model.cos.numpy(), model.sin.numpy())
     data = ExternalData(folder / "model.onnx.data")
 
-    def save(new_builder: Callable[[StaticQuantisation | None], GraphBuilder], target_name: str, mtp_name: str) -> None:
-        target, mtp = new_builder(of_nodes(static, "head")), new_builder(of_nodes(static, "mtp.head"))
+    builder_arguments = (model.shape, weights, data, precision)
+    target_static, mtp_static = of_nodes(static, "head"), of_nodes(static, "mtp.head")
+
+    def save(new_builder: Callable[..., GraphBuilder], target_name: str, mtp_name: str) -> None:
+        target, mtp = (new_builder(*builder_arguments, named) for named in (target_static, mtp_static))
         onnx.save(target_graph(target, rotary, head), folder / target_name)
         onnx.save(mtp_graph(mtp, rotary, head, draft_ids), folder / mtp_name)
 
-    common = (model.shape, weights, data, precision)
-    save(lambda quantisation: GraphBuilder(*common, quantisation), "model.onnx", "mtp.onnx")
+    save(GraphBuilder, "model.onnx", "mtp.onnx")
     for shared in SHARED_PASSES:
-        count = shared["num_sequences"]
-        save(
-            lambda quantisation, count=count: SharedGraphBuilder(*common, quantisation, count),
-            shared["target"],
-            shared["mtp"],
-        )
+        save(partial(SharedGraphBuilder, shared["num_sequences"]), shared["target"], shared["mtp"])
     data.close()

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from .graph import EMBEDDING_PRECISION, Weights
+from .graph_builder import EMBEDDING_PRECISION, Weights
 from .model import CodeModel
 from .quantise import Precision, stored
 from .static_quantisation import StaticQuantisation, rounded_activations
@@ -26,6 +26,17 @@ def export_weights(model: CodeModel) -> Weights:
     return weights
 
 
+def folded(model: CodeModel) -> CodeModel:
+    """A float32 copy with `export_weights`."""
+    return with_weights(model, export_weights(model))
+
+
+def with_weights(model: CodeModel, weights: Weights) -> CodeModel:
+    copy = CodeModel(model.shape).eval()
+    copy.load_state_dict({name: torch.from_numpy(weight) for name, weight in weights.items()})
+    return copy
+
+
 def stored_precision(name: str, precision: Precision, head: Precision) -> Precision:
     """How a graph keeps the matrix `name`."""
     if name == "head.weight":
@@ -39,12 +50,11 @@ def quantised_model(
     """A float32 copy with the values that quantisation leaves of each matrix, and of what it is given where that is
     static.
     """
-    copy = CodeModel(model.shape).eval()
     weights = export_weights(model)
     for name, weight in weights.items():
         if weight.ndim == 2:
             weights[name] = stored(weight, stored_precision(name, precision, head))
-    copy.load_state_dict({name: torch.from_numpy(weight) for name, weight in weights.items()})
+    copy = with_weights(model, weights)
     if static:
         divisors = torch.from_numpy(static.head_divisors)
         for name, module in copy.named_modules():

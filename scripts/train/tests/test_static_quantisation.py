@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from foretoken_train.model import CodeModel
+from foretoken_train.reference import folded
 from foretoken_train.static_quantisation import (
     LARGEST_WEIGHT,
     ActivationRange,
@@ -73,3 +74,13 @@ def test_channels_are_evener_afterwards(model: CodeModel) -> None:
     _, plain = prepared(model, ROWS)
     assert set(static.activations) == set(plain.activations)
     assert static.activations["blocks.0.qkv"].scale < 100 / 255
+
+
+def test_the_embedding_norm_is_no_part_of_an_activation_once_it_is_folded(model: CodeModel) -> None:
+    """The graph multiplies it into the projection, so that its input must be measured without it."""
+    scaled = CodeModel(model.shape).eval()
+    scaled.load_state_dict(model.state_dict())
+    with torch.no_grad():
+        scaled.mtp.embedding_norm.weight.fill_(50)
+    scale = prepared(folded(scaled), ROWS)[1].activations["mtp.projection"].scale
+    assert scale < 0.2 * prepared(scaled, ROWS)[1].activations["mtp.projection"].scale
