@@ -53,23 +53,15 @@ async function calibrateAlone(model: LoadedModel): Promise<MeasuredCosts> {
       const step = async (): Promise<unknown> => target.forward(caches[reference]!, tokenIds);
       verifySamples[width]!.push(...(await timeSteps([caches[reference]!], lengths[reference]!, step)));
     }
-    if (mtp !== null && mtpCache !== null) {
-      const step = async (): Promise<unknown> => mtp.forward(mtpCache, [1], state);
-      chainSamples.push(...(await timeSteps([mtpCache], lengths[reference]!, step)));
-    }
+    const draft = async (): Promise<unknown> => mtp?.forward(mtpCache!, [1], state);
+    if (mtpCache !== null) chainSamples.push(...(await timeSteps([mtpCache], lengths[reference]!, draft)));
+    const verify = async (): Promise<unknown> => target.forward(caches[reference]!, [1, 2, 3]);
     const plainStep = (index: number) => async (): Promise<unknown> =>
       target.forwardAtWidth(caches[index]!, [1]);
     // After rounds, as in decoding; the steps at each length, after these.
     for (let round = 0; round < NUM_ROUNDS_BEFORE; round += 1) {
-      await timeSteps(
-        [caches[reference]!],
-        lengths[reference]!,
-        async () => target.forward(caches[reference]!, [1, 2, 3]),
-        0,
-        1,
-      );
-      if (mtp !== null && mtpCache !== null)
-        await timeSteps([mtpCache], lengths[reference]!, async () => mtp.forward(mtpCache, [1], state), 0, 2);
+      await timeSteps([caches[reference]!], lengths[reference]!, verify, 0, 1);
+      if (mtpCache !== null) await timeSteps([mtpCache], lengths[reference]!, draft, 0, 2);
     }
     const run = await timeSteps(
       [caches[reference]!],

@@ -87,11 +87,9 @@ async function main(): Promise<void> {
       scheduler.add(id, () => admit(id, job, context));
     });
     await scheduler.run();
-    await model.target.close();
-    await model.mtp?.close();
-    for (const shared of model.shared) {
-      await shared.target.close();
-      await shared.mtp?.close();
+    for (const models of [model, ...model.shared]) {
+      await models.target.close();
+      await models.mtp?.close();
     }
   } catch (error) {
     const known = error instanceof ForetokenError ? error : null;

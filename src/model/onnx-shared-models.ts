@@ -6,8 +6,7 @@ import { NUM_MTP_THREADS } from './onnx-mtp-module.ts';
 import { expectedSharedCaches, expectedSharedInputs, OnnxSharedGraph } from './onnx-shared-graph.ts';
 import { checkTensors, openSession, type ExpectedTensor } from './session.ts';
 import {
-  decidingWidth,
-  PADDING_TOKEN_ID,
+  padded,
   type MtpOutput,
   type MtpPart,
   type SharedModels,
@@ -70,11 +69,9 @@ class OnnxSharedTarget implements SharedTarget {
 
   async forward(parts: readonly TargetPart[]): Promise<TargetOutput[]> {
     const lengths = parts.map(({ cache, tokenIds }) => cache.length + tokenIds.length);
-    const padded = parts.map(({ cache, tokenIds }) => {
-      const numPadding = decidingWidth(tokenIds.length, this.widthMultiple) - tokenIds.length;
-      return { cache, tokenIds: [...tokenIds, ...Array<number>(numPadding).fill(PADDING_TOKEN_ID)] };
-    });
-    const outputs = await this.forwardAtWidth(padded);
+    const outputs = await this.forwardAtWidth(
+      parts.map(({ cache, tokenIds }) => ({ cache, tokenIds: padded(tokenIds, this.widthMultiple) })),
+    );
     return parts.map(({ cache, tokenIds }, index) => {
       cache.rewindTo(lengths[index]!);
       const { logits, hiddenStates } = outputs[index]!;

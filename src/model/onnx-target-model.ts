@@ -5,13 +5,7 @@ import type { ModelManifest } from './manifest.ts';
 import { expectedInputs, expectedOutputs, OnnxGraph } from './onnx-graph.ts';
 import type { OnnxKvCache } from './onnx-kv-cache.ts';
 import { checkTensors, openSession, type SessionSettings } from './session.ts';
-import {
-  decidingWidth,
-  PADDING_TOKEN_ID,
-  type KvCache,
-  type TargetModel,
-  type TargetOutput,
-} from './target-model.ts';
+import { padded, type KvCache, type TargetModel, type TargetOutput } from './target-model.ts';
 
 export class OnnxTargetModel implements TargetModel {
   readonly vocabSize: number;
@@ -47,9 +41,7 @@ export class OnnxTargetModel implements TargetModel {
   async forward(cache: KvCache, tokenIds: readonly number[]): Promise<TargetOutput> {
     const numTokens = tokenIds.length;
     const length = cache.length + numTokens;
-    const numPadding = decidingWidth(numTokens, this.widthMultiple) - numTokens;
-    const padding = Array.from({ length: numPadding }, () => PADDING_TOKEN_ID);
-    await this.forwardAtWidth(cache, [...tokenIds, ...padding]);
+    await this.forwardAtWidth(cache, padded(tokenIds, this.widthMultiple));
     cache.rewindTo(length);
     return this.outputs[numTokens]!.views;
   }

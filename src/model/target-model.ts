@@ -63,6 +63,12 @@ export function decidingWidth(numTokens: number, widthMultiple: number): number 
   return Math.max(MIN_DECIDING_WIDTH, Math.ceil(numTokens / widthMultiple) * widthMultiple);
 }
 
+/** `tokenIds`, filled up to their deciding width. */
+export function padded(tokenIds: readonly number[], widthMultiple: number): number[] {
+  const numPadding = decidingWidth(tokenIds.length, widthMultiple) - tokenIds.length;
+  return [...tokenIds, ...Array<number>(numPadding).fill(PADDING_TOKEN_ID)];
+}
+
 export interface MtpOutput {
   readonly logits: Float32Array; // [vocabSize], of the last position
   readonly hiddenStates: Float32Array; // [numTokens, hiddenSize]
