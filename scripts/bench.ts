@@ -5,7 +5,7 @@
  * JSON, and ends with them on the last line. `--adversarial` takes prompts that no draft can be expected to guess.
  *
  * The baseline of a speedup is plain decoding one token wide, replayed for the same request (`measured`); `off` is
- * what `speculation: "off"` takes, which decodes at the width that keeps the text bit-identical.
+ * what `speculation: "off"` takes as it is served.
  */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { availableParallelism, cpus } from 'node:os';

@@ -35,7 +35,7 @@ async function unusedTokenId(folder: string): Promise<number> {
   return reserved.id;
 }
 
-/** As `generate` of transformers.js reads a decoder: config.json and onnx/model.onnx with its data beside it. */
+/** As `generate` of transformers.js reads a decoder: config.json, and the standard graph as onnx/model.onnx with its data. */
 async function writeTransformersFolder(folder: string, out: string, endOfText: number): Promise<string> {
   const { model } = (await json(folder, 'genai_config.json')) as GenaiConfig;
   const { decoder } = model;
@@ -55,9 +55,8 @@ async function writeTransformersFolder(folder: string, out: string, endOfText: n
   };
   await mkdir(join(out, 'onnx'), { recursive: true });
   await writeFile(join(out, 'config.json'), JSON.stringify(config));
-  for (const name of ['model.onnx', 'model.onnx.data']) {
-    await copyFile(join(folder, name), join(out, 'onnx', name));
-  }
+  await copyFile(join(folder, 'standard.onnx'), join(out, 'onnx', 'model.onnx'));
+  await copyFile(join(folder, 'model.onnx.data'), join(out, 'onnx', 'model.onnx.data'));
   return out;
 }
 

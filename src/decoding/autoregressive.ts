@@ -1,6 +1,6 @@
 /**
  * The plain step: one token wide, the fastest way to decode without speculation, and therefore the baseline of every
- * speedup. Its kernels round otherwise than wider ones do, so its text is measured against, never served.
+ * speedup. Where a single row rounds otherwise than several (ExactWidths), its text is measured against, never served.
  */
 import type { KvCache, TargetModel } from '../model/target-model.ts';
 import { secondsSince } from './decoding-state.ts';

@@ -157,8 +157,8 @@ export class DraftLength {
     return best;
   }
 
-  /** Of a round with so many drafts, drafting aside. A forward that decides tokens is at least two wide. */
+  /** Of a round with so many drafts, drafting aside. */
   private verifySeconds(numDraftTokens: number, length: number): number {
-    return this.costs.roundSeconds + this.costs.verifySeconds(Math.max(2, numDraftTokens + 1), length);
+    return this.costs.roundSeconds + this.costs.verifySeconds(numDraftTokens + 1, length);
   }
 }

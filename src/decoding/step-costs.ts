@@ -17,7 +17,7 @@ export interface MeasuredCosts {
   readonly plainSeconds: readonly number[];
   /** What a plain step takes where it is timed between rounds, relative to one of an unbroken run. */
   readonly plainAfterRounds: number;
-  /** [width]: a forward of that width relative to the plain step at the same length; entries 0 and 1 are unused. */
+  /** [width]: a forward that decides so many tokens, relative to the plain step at the same length; entry 0 is unused. */
   readonly verifyRatios: readonly number[];
   /** [k]: drafting k tokens; entry 0 is 0. */
   readonly draftSeconds: readonly number[];

@@ -30,7 +30,7 @@ function kvRequest(job: Job): KvRequest {
       isShared: job.cachePrompt,
     };
   }
-  // A replay computes all anew, to compare; its plain steps write entries that are not bit-identical.
+  // A replay computes all anew, to compare; its plain steps may write entries that are not bit-identical.
   const numPositions = promptTokenIds.length + job.numTokens;
   return { promptTokenIds, numPositions, isDrafting: false, isReusing: false, isShared: false };
 }

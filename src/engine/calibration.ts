@@ -1,7 +1,7 @@
 /** Measures what steps cost at start-up, interleaved, within a time budget. */
 import { clippedMean, median, robustLine } from '../decoding/robust-statistics.ts';
 import type { MeasuredBySharing, MeasuredCosts } from '../decoding/step-costs.ts';
-import type { KvCache, SharedModels } from '../model/target-model.ts';
+import type { ExactWidths, KvCache, SharedModels } from '../model/target-model.ts';
 import type { LoadedModel } from './loaded-model.ts';
 import { NUM_TIMED_STEPS, NUM_WARM_UP_STEPS } from './plain-step-schedule.ts';
 
@@ -31,7 +31,7 @@ export async function calibrate(model: LoadedModel): Promise<MeasuredBySharing> 
 async function calibrateAlone(model: LoadedModel): Promise<MeasuredCosts> {
   const { target, mtp, manifest, targetCaches } = model;
   const { maxSpecTokens } = manifest;
-  // At least two widths, for a model without an MTP module too: decoding without speculation is two tokens wide.
+  // At least two widths, for a model without an MTP module too: decoding without speculation may have to be two wide.
   const maxWidth = Math.max(3, maxSpecTokens + 1);
   const last = manifest.contextLength - maxWidth;
   const lengths = [...new Set([16, REFERENCE_LENGTH, 1024, last].filter((length) => length <= last))];
@@ -44,11 +44,12 @@ async function calibrateAlone(model: LoadedModel): Promise<MeasuredCosts> {
   const afterRounds: number[] = [];
   const settled: number[] = [];
   const verifySamples = Array.from({ length: maxWidth + 1 }, (): number[] => []);
+  const widths = [...verifySamples.keys()].slice(2);
   const chainSamples: number[] = [];
   const start = performance.now();
   for (let repetition = 0; repetition < MAX_REPETITIONS; repetition += 1) {
     if (repetition >= MIN_REPETITIONS && performance.now() - start > BUDGET_SECONDS * 1000) break;
-    for (let width = 2; width < verifySamples.length; width += 1) {
+    for (const width of widths) {
       const tokenIds = Array.from({ length: width }, (_, index) => index);
       const step = async (): Promise<unknown> => target.forward(caches[reference]!, tokenIds);
       verifySamples[width]!.push(...(await timeSteps([caches[reference]!], lengths[reference]!, step)));
@@ -83,7 +84,11 @@ async function calibrateAlone(model: LoadedModel): Promise<MeasuredCosts> {
     lengths,
     plainSeconds,
     plainAfterRounds: clippedMean(afterRounds) / clippedMean(settled),
-    verifyRatios: verifyRatios(verifySamples, plainSeconds[reference]!),
+    verifyRatios: verifyRatios(
+      widths,
+      widths.map((width) => median(verifySamples[width]!) / plainSeconds[reference]!),
+      model.widths,
+    ),
     draftSeconds: Array.from(
       { length: maxSpecTokens + 1 },
       (_, numDraftTokens) => numDraftTokens * chainSeconds,
@@ -92,16 +97,19 @@ async function calibrateAlone(model: LoadedModel): Promise<MeasuredCosts> {
 }
 
 /**
- * By width, relative to the plain step; entries 0 and 1 are unused. Cost grows about linearly with width, and less
- * from one width to the next than measurements scatter on a busy machine: hence a line through all of them.
+ * By width, 0 to the last of `widths`, from `ratios` [widths.length] of some. Cost grows about linearly with width, and
+ * less from one width to the next than measurements scatter on a busy machine: hence a line through all of them. One
+ * token is the plain step itself, where it may be.
  */
-function verifyRatios(samples: readonly (readonly number[])[], plainSeconds: number): number[] {
-  const widths = [...samples.keys()].slice(2);
-  const { slope, intercept } = robustLine(
-    widths,
-    widths.map((width) => median(samples[width]!) / plainSeconds),
+function verifyRatios(
+  widths: readonly number[],
+  ratios: readonly number[],
+  { least }: ExactWidths,
+): number[] {
+  const { slope, intercept } = robustLine(widths, ratios);
+  return Array.from({ length: Math.max(...widths) + 1 }, (_, width) =>
+    width < 2 && least === 1 ? 1 : intercept + slope * Math.max(2, width),
   );
-  return [...samples.keys()].map((width) => (width < 2 ? 1 : intercept + slope * width));
 }
 
 /** What one of the sequences costs; all of them are equally wide here. */
@@ -142,10 +150,6 @@ async function calibrateShared(
   for (const cache of caches) targetCaches.giveBack(cache);
   for (const cache of draftCaches) mtpCaches!.giveBack(cache);
   const plain = clippedMean(samples.at(-1)!) / numSequences;
-  const { slope, intercept } = robustLine(
-    widths.slice(0, -1),
-    samples.slice(0, -1).map((taken) => median(taken) / numSequences),
-  );
   const chainSeconds = chainSamples.length === 0 ? 0 : clippedMean(chainSamples) / numSequences;
   // Attention is not shared: what a longer context adds is the same. Nothing is cheaper than half of the shared step.
   const saved = alone.plainSeconds[reference]! - plain;
@@ -153,7 +157,11 @@ async function calibrateShared(
     lengths: alone.lengths,
     plainSeconds: alone.plainSeconds.map((taken) => Math.max(taken - saved, plain / 2)),
     plainAfterRounds: 1,
-    verifyRatios: alone.verifyRatios.map((_, width) => (width < 2 ? 1 : (intercept + slope * width) / plain)),
+    verifyRatios: verifyRatios(
+      widths.slice(0, -1),
+      samples.slice(0, -1).map((taken) => median(taken) / numSequences / plain),
+      model.widths,
+    ),
     draftSeconds: alone.draftSeconds.map((_, numDraftTokens) => numDraftTokens * chainSeconds),
   };
 }

@@ -188,7 +188,7 @@ function learn(
   costs: StepCosts,
   { acceptance }: WorkerContext,
 ): void {
-  costs.observeVerify(Math.max(2, round.numDraftTokens + 1), round.contextLength, round.verifySeconds);
+  costs.observeVerify(round.numDraftTokens + 1, round.contextLength, round.verifySeconds);
   if (round.numDrafted > 0) costs.observeDraft(round.numDrafted, round.draftSeconds);
   draftLength.record(round);
   acceptance.record(round);

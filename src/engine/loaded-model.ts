@@ -1,5 +1,5 @@
 /** A model folder, opened: target, MTP module and the caches of their sequences. */
-import { exactWidthMultiple, isSharedPassExact } from '../model/exactness.ts';
+import { exactWidths, isSharedPassExact } from '../model/exactness.ts';
 import { readManifest, type ModelManifest } from '../model/manifest.ts';
 import { loadSharedModels } from '../model/onnx-shared-models.ts';
 import { OnnxKvCachePool } from '../model/onnx-kv-cache.ts';
@@ -7,6 +7,7 @@ import { loadMtpModule, NUM_MTP_THREADS } from '../model/onnx-mtp-module.ts';
 import { loadTargetModel, type OnnxTargetModel } from '../model/onnx-target-model.ts';
 import {
   decidingWidth,
+  type ExactWidths,
   type KvCachePool,
   type MtpModule,
   type SharedModels,
@@ -22,8 +23,10 @@ export interface LoadedModel {
   readonly targetCaches: KvCachePool;
   readonly mtp: MtpModule | null;
   readonly mtpCaches: KvCachePool | null;
-  /** Whether the text is independent of speculation on this machine (exactWidthMultiple). */
+  /** Whether the text is independent of speculation on this machine (exactWidths). */
   readonly isExact: boolean;
+  /** Of the target's forwards that decide tokens. */
+  readonly widths: ExactWidths;
   /** For passes that several sequences share without a change to any bit; most sequences first. */
   readonly shared: readonly SharedModels[];
   /** Of a forward of the target. */
@@ -48,17 +51,17 @@ export async function loadModel(
           numThreads: askedThreads,
         };
   const targetCaches = new OnnxKvCachePool(manifest.target, manifest.contextLength);
-  const widthMultiple = await exactWidthMultiple(target, targetCaches);
-  target.widthMultiple = widthMultiple ?? 1;
+  const found = await exactWidths(target, targetCaches);
+  if (found !== null) target.widths = found;
   return {
     manifest,
     target,
     targetCaches,
-    shared:
-      widthMultiple === null ? [] : await loadShared(manifest, target, targetCaches, numThreads, maxSharing),
+    shared: found === null ? [] : await loadShared(manifest, target, targetCaches, numThreads, maxSharing),
     mtp: await loadMtpModule(manifest, MAX_WIDTH, { numThreads: NUM_MTP_THREADS }),
     mtpCaches: manifest.mtp === null ? null : new OnnxKvCachePool(manifest.mtp, manifest.contextLength),
-    isExact: widthMultiple !== null,
+    isExact: found !== null,
+    widths: target.widths,
     numThreads,
   };
 }
@@ -70,11 +73,11 @@ async function loadShared(
   numThreads: number,
   maxSharing: number,
 ): Promise<SharedModels[]> {
-  const maxWidth = decidingWidth(manifest.maxSpecTokens + 1, 2);
+  const maxWidth = decidingWidth(manifest.maxSpecTokens + 1, target.widths);
   const exact: SharedModels[] = [];
   for (const files of manifest.sharedPasses) {
     if (files.numSequences > maxSharing) continue;
-    const models = await loadSharedModels(manifest, files, maxWidth, numThreads, target.widthMultiple);
+    const models = await loadSharedModels(manifest, files, maxWidth, numThreads, target.widths);
     if (await isSharedPassExact(models.target, target, caches)) {
       exact.push(models);
     } else {

@@ -4,7 +4,6 @@
  * a turn is for.
  */
 import type { StepCosts } from '../decoding/step-costs.ts';
-import { MIN_DECIDING_WIDTH } from '../model/target-model.ts';
 import { Lane, type Wish } from './lane.ts';
 import type { LoadedModel } from './loaded-model.ts';
 
@@ -92,7 +91,7 @@ export class Lockstep {
     for (const group of this.inPasses(lanes)) {
       const wishes = group.map((lane) => lane.takeVerifyWish());
       const costs = wishes.map(({ part: { cache, tokenIds } }) =>
-        this.costs(numSharing).verifySeconds(Math.max(MIN_DECIDING_WIDTH, tokenIds.length), cache.length),
+        this.costs(numSharing).verifySeconds(tokenIds.length, cache.length),
       );
       await pass(group, wishes, costs, async (parts) =>
         parts.length > 1

@@ -4,16 +4,14 @@
  * one, the last row of an odd number rounds otherwise.
  */
 import type { OnnxTargetModel } from './onnx-target-model.ts';
-import { MIN_DECIDING_WIDTH, type KvCachePool, type SharedTarget, type TargetModel } from './target-model.ts';
+import type { ExactWidths, KvCachePool, SharedTarget, TargetModel } from './target-model.ts';
 
-const CONTEXT_LENGTH = 23;
+/** Narrow forwards end before the caches are bound longer (LENGTH_STEP of onnx-kv-cache.ts), wide ones behind that. */
+const CONTEXT_LENGTH = 59;
 const MAX_CHECKED_WIDTH = 9;
 
-/** 1: every width gives the same logits; 2: every even one does; null: they depend on the width. */
-export async function exactWidthMultiple(
-  target: OnnxTargetModel,
-  caches: KvCachePool,
-): Promise<1 | 2 | null> {
+/** Null where the logits depend on the width of a forward. */
+export async function exactWidths(target: OnnxTargetModel, caches: KvCachePool): Promise<ExactWidths | null> {
   const numTokens = CONTEXT_LENGTH + 2 * MAX_CHECKED_WIDTH;
   const tokenIds = Array.from({ length: numTokens }, (_, index) => (index * 7919 + 13) % target.vocabSize);
   const cache = caches.take(numTokens);
@@ -28,12 +26,13 @@ export async function exactWidthMultiple(
     await target.forwardAtWidth(cache, context);
     const reference = await logitsAtWidth(MAX_CHECKED_WIDTH + 1);
     const differing: number[] = [];
-    for (let width = MIN_DECIDING_WIDTH; width <= MAX_CHECKED_WIDTH; width += 1) {
+    for (let width = 1; width <= MAX_CHECKED_WIDTH; width += 1) {
       const logits = await logitsAtWidth(width);
       if (logits.some((logit, index) => !Object.is(logit, reference[index]))) differing.push(width);
     }
-    if (differing.length === 0) return 1;
-    return differing.every((width) => width % 2 === 1) ? 2 : null;
+    if (differing.length === 0) return { least: 1, multiple: 1 };
+    if (differing.every((width) => width === 1)) return { least: 2, multiple: 1 };
+    return differing.every((width) => width % 2 === 1) ? { least: 2, multiple: 2 } : null;
   } finally {
     caches.giveBack(cache);
   }

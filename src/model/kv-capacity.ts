@@ -14,7 +14,12 @@ export function kvCapacity(numPositions: number, maxCapacity: number): number {
   return Math.min(capacity, maxCapacity);
 }
 
+/** Every key-value head of every layer has one of its own. */
+export function numCachesOf(graph: GraphConfig): number {
+  return graph.num_hidden_layers * graph.num_key_value_heads;
+}
+
 /** Bytes of one position's keys and values in all layers of a graph. */
 export function kvPositionBytes(graph: GraphConfig): number {
-  return 2 * graph.num_hidden_layers * graph.num_key_value_heads * graph.head_size * BYTES_PER_FLOAT;
+  return 2 * numCachesOf(graph) * graph.head_size * BYTES_PER_FLOAT;
 }

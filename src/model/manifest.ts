@@ -20,7 +20,7 @@ const TokenId = Type.Integer({ minimum: 0 });
 
 const GraphInputs = Type.Object({
   input_ids: Type.String(),
-  attention_mask: Type.String(),
+  position_ids: Type.String(),
   past_key_names: Type.String(),
   past_value_names: Type.String(),
 });

@@ -3,13 +3,20 @@
  * and MTP module, which differ only in their other tensors. Knows nothing of tokens' meaning.
  */
 import * as ort from 'onnxruntime-node';
+import { ForetokenError } from '../errors.ts';
+import { AttentionBias, TokenIntegers } from './attention-inputs.ts';
+import { numCachesOf } from './kv-capacity.ts';
 import type { GraphConfig } from './manifest.ts';
 import type { OnnxKvCache } from './onnx-kv-cache.ts';
 import type { ExpectedTensor } from './session.ts';
 import { runInto } from './uncopied-outputs.ts';
 
-const perLayer = (pattern: string, numLayers: number): string[] =>
-  Array.from({ length: numLayers }, (_, layer) => pattern.replace('%d', String(layer)));
+/** Fixed: genai_config.json has no place for them. */
+const PAST_LENGTHS = 'past_lengths';
+const ATTENTION_BIAS = 'attention_bias';
+
+const perCache = (pattern: string, config: GraphConfig): string[] =>
+  Array.from({ length: numCachesOf(config) }, (_, cache) => pattern.replace('%d', String(cache)));
 
 export class OnnxGraph {
   readonly config: GraphConfig;
@@ -18,25 +25,24 @@ export class OnnxGraph {
   private readonly pastValues: readonly string[];
   private readonly presentKeys: readonly string[];
   private readonly presentValues: readonly string[];
-  private readonly tokenIds: BigInt64Array; // [maxWidth]
-  private readonly tokenTensors: ort.Tensor[] = []; // by width
-  private readonly attentionMask: BigInt64Array; // [capacity], all ones: one sequence, nothing padded
+  private readonly tokenIds: TokenIntegers;
+  private readonly positionIds: TokenIntegers;
+  private readonly pastLengths = new ort.Tensor('int64', new BigInt64Array(1), [1]);
+  private readonly bias: AttentionBias;
 
   constructor(session: ort.InferenceSession, config: GraphConfig, maxWidth: number, capacity: number) {
     this.session = session;
     this.config = config;
-    const numLayers = config.num_hidden_layers;
-    this.pastKeys = perLayer(config.inputs.past_key_names, numLayers);
-    this.pastValues = perLayer(config.inputs.past_value_names, numLayers);
-    this.presentKeys = perLayer(config.outputs.present_key_names, numLayers);
-    this.presentValues = perLayer(config.outputs.present_value_names, numLayers);
-    this.tokenIds = new BigInt64Array(maxWidth);
-    for (let width = 0; width <= maxWidth; width += 1)
-      this.tokenTensors.push(new ort.Tensor('int64', this.tokenIds.subarray(0, width), [1, width]));
-    this.attentionMask = new BigInt64Array(capacity).fill(1n);
+    this.pastKeys = perCache(config.inputs.past_key_names, config);
+    this.pastValues = perCache(config.inputs.past_value_names, config);
+    this.presentKeys = perCache(config.outputs.present_key_names, config);
+    this.presentValues = perCache(config.outputs.present_value_names, config);
+    this.tokenIds = new TokenIntegers(maxWidth);
+    this.positionIds = new TokenIntegers(maxWidth);
+    this.bias = new AttentionBias(groupSizeOf(session, ATTENTION_BIAS), maxWidth, capacity);
   }
 
-  /** Runs `tokenIds` behind what the cache holds; `feeds` and `fetches` carry everything but ids, mask and cache. */
+  /** Runs `tokenIds` behind what the cache holds; `feeds` and `fetches` carry everything else but cache and positions. */
   async run(
     cache: OnnxKvCache,
     tokenIds: readonly number[],
@@ -44,20 +50,26 @@ export class OnnxGraph {
     fetches: Record<string, ort.Tensor>,
   ): Promise<void> {
     const width = tokenIds.length;
-    for (let index = 0; index < width; index += 1) this.tokenIds[index] = BigInt(tokenIds[index]!);
+    const pastLength = cache.length;
     cache.append(width);
+    for (let index = 0; index < width; index += 1) {
+      this.tokenIds.numbers[index] = BigInt(tokenIds[index]!);
+      this.positionIds.numbers[index] = BigInt(pastLength + index);
+    }
+    this.pastLengths.data[0] = BigInt(pastLength);
+    const { keys, values, boundLength } = cache.bind();
     const { inputs } = this.config;
-    feeds[inputs.input_ids] = this.tokenTensors[width]!;
-    const mask = this.attentionMask.subarray(0, cache.length);
-    feeds[inputs.attention_mask] = new ort.Tensor('int64', mask, [1, cache.length]);
-    const { keys, values } = cache;
-    for (let layer = 0; layer < this.pastKeys.length; layer += 1) {
-      const key = keys[layer]!;
-      const value = values[layer]!;
-      feeds[this.pastKeys[layer]!] = key;
-      feeds[this.pastValues[layer]!] = value;
-      fetches[this.presentKeys[layer]!] = key;
-      fetches[this.presentValues[layer]!] = value;
+    feeds[inputs.input_ids] = this.tokenIds.tensor(width);
+    feeds[inputs.position_ids] = this.positionIds.tensor(width);
+    feeds[PAST_LENGTHS] = this.pastLengths;
+    feeds[ATTENTION_BIAS] = this.bias.tensor(pastLength, width, boundLength);
+    for (let index = 0; index < this.pastKeys.length; index += 1) {
+      const key = keys[index]!;
+      const value = values[index]!;
+      feeds[this.pastKeys[index]!] = key;
+      feeds[this.pastValues[index]!] = value;
+      fetches[this.presentKeys[index]!] = key;
+      fetches[this.presentValues[index]!] = value;
     }
     await runInto(this.session, feeds, fetches);
   }
@@ -69,14 +81,13 @@ export class OnnxGraph {
 
 /** What a decoder graph must take besides the tensors of its own kind. */
 export function expectedInputs(config: GraphConfig): ExpectedTensor[] {
-  const cacheShape = [null, config.num_key_value_heads, null, config.head_size];
-  const caches = [config.inputs.past_key_names, config.inputs.past_value_names].flatMap((pattern) =>
-    perLayer(pattern, config.num_hidden_layers),
-  );
+  const caches = [config.inputs.past_key_names, config.inputs.past_value_names];
   return [
     { name: config.inputs.input_ids, type: 'int64', shape: [null, null] },
-    { name: config.inputs.attention_mask, type: 'int64', shape: [null, null] },
-    ...caches.map((name) => ({ name, type: 'float32', shape: cacheShape })),
+    { name: config.inputs.position_ids, type: 'int64', shape: [null, null] },
+    { name: PAST_LENGTHS, type: 'int64', shape: [1] },
+    { name: ATTENTION_BIAS, type: 'float32', shape: [null, null, null] },
+    ...caches.flatMap((pattern) => perCache(pattern, config)).map((name) => expectedCache(name, config)),
   ];
 }
 
@@ -85,13 +96,26 @@ export function expectedOutputs(
   vocabSize: number,
   hiddenSize: number,
 ): ExpectedTensor[] {
-  const cacheShape = [null, config.num_key_value_heads, null, config.head_size];
-  const caches = [config.outputs.present_key_names, config.outputs.present_value_names].flatMap((pattern) =>
-    perLayer(pattern, config.num_hidden_layers),
-  );
+  const caches = [config.outputs.present_key_names, config.outputs.present_value_names];
   return [
     { name: config.outputs.logits, type: 'float32', shape: [null, null, vocabSize] },
     { name: config.outputs.hidden_states, type: 'float32', shape: [null, null, hiddenSize] },
-    ...caches.map((name) => ({ name, type: 'float32', shape: cacheShape })),
+    ...caches.flatMap((pattern) => perCache(pattern, config)).map((name) => expectedCache(name, config)),
   ];
+}
+
+export function expectedCache(name: string, config: GraphConfig): ExpectedTensor {
+  return { name, type: 'float32', shape: [1, null, config.head_size] };
+}
+
+/** Query heads to a key-value head: the second size of a checked graph's bias. Throws ForetokenError `invalid_model`. */
+export function groupSizeOf(session: ort.InferenceSession, bias: string): number {
+  const tensor = session.inputMetadata.find(({ name }) => name === bias);
+  const size = tensor?.isTensor === true ? tensor.shape[1] : undefined;
+  if (typeof size === 'number') return size;
+  throw new ForetokenError(
+    'invalid_model',
+    `expected the graph to fix the second size of input '${bias}', the query heads to a key-value head, found ${size}`,
+    bias,
+  );
 }

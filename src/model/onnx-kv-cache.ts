@@ -1,34 +1,61 @@
 /**
- * A sequence's key and value buffers. GroupQueryAttention gets each buffer as past and as present, so it appends in
- * place; a rewind only lowers the length, and the next forward overwrites what lies beyond.
+ * A sequence's key and value buffers. A graph gets each of them as past and as present, so it appends in place; a rewind
+ * only lowers the length, and the next forward overwrites what lies beyond.
  */
 import * as ort from 'onnxruntime-node';
-import { kvCapacity, kvPositionBytes } from './kv-capacity.ts';
+import { kvCapacity, kvPositionBytes, numCachesOf } from './kv-capacity.ts';
 import type { GraphConfig } from './manifest.ts';
 import type { KvCache, KvCachePool } from './target-model.ts';
 
 export interface KvCacheShape {
-  readonly numLayers: number;
-  readonly numKvHeads: number;
+  /** Layers times key-value heads. */
+  readonly numCaches: number;
   readonly headSize: number;
+}
+
+/**
+ * Of a buffer no more is bound than the positions in use, in such steps, as attention reads all that it is given. A whole
+ * number of the kernels' vectors, so that what lies behind a sequence's end changes no sum's order.
+ */
+const LENGTH_STEP = 64;
+
+/** The first positions of all buffers: each [1, boundLength, headSize]. */
+export interface BoundCaches {
+  readonly boundLength: number;
+  readonly keys: readonly ort.Tensor[]; // [numCaches]
+  readonly values: readonly ort.Tensor[]; // [numCaches]
 }
 
 export class OnnxKvCache implements KvCache {
   readonly capacity: number;
-  /** [numLayers], each [1, numKvHeads, capacity, headSize]. */
-  readonly keys: readonly ort.Tensor[];
-  readonly values: readonly ort.Tensor[];
   length = 0;
-  private readonly shape: KvCacheShape;
+  private readonly headSize: number;
+  private readonly keys: readonly Float32Array[]; // [numCaches], each [capacity, headSize]
+  private readonly values: readonly Float32Array[];
+  private readonly bound: BoundCaches[] = []; // by steps of length
 
-  constructor(shape: KvCacheShape, capacity: number) {
-    this.shape = shape;
+  constructor({ numCaches, headSize }: KvCacheShape, capacity: number) {
+    this.headSize = headSize;
     this.capacity = capacity;
-    const dims = [1, shape.numKvHeads, capacity, shape.headSize];
-    const tensor = (): ort.Tensor =>
-      new ort.Tensor('float32', new Float32Array(shape.numKvHeads * capacity * shape.headSize), dims);
-    this.keys = Array.from({ length: shape.numLayers }, tensor);
-    this.values = Array.from({ length: shape.numLayers }, tensor);
+    const buffer = (): Float32Array => new Float32Array(capacity * headSize);
+    this.keys = Array.from({ length: numCaches }, buffer);
+    this.values = Array.from({ length: numCaches }, buffer);
+  }
+
+  /** What a forward needs that ends at `length`. */
+  bind(): BoundCaches {
+    const numSteps = Math.ceil(this.length / LENGTH_STEP);
+    return (this.bound[numSteps] ??= this.firstPositions(Math.min(numSteps * LENGTH_STEP, this.capacity)));
+  }
+
+  private firstPositions(boundLength: number): BoundCaches {
+    const view = (buffer: Float32Array): ort.Tensor =>
+      new ort.Tensor('float32', buffer.subarray(0, boundLength * this.headSize), [
+        1,
+        boundLength,
+        this.headSize,
+      ]);
+    return { boundLength, keys: this.keys.map(view), values: this.values.map(view) };
   }
 
   rewindTo(length: number): void {
@@ -57,26 +84,11 @@ export class OnnxKvCache implements KvCache {
         `expected at most the ${other.length} positions of the source and a capacity of ${this.capacity}, got ${numPositions}`,
       );
     }
-    for (let layer = 0; layer < this.shape.numLayers; layer += 1) {
-      this.copyHeads(other.keys[layer]!, other.capacity, this.keys[layer]!, numPositions);
-      this.copyHeads(other.values[layer]!, other.capacity, this.values[layer]!, numPositions);
+    for (const [index, keys] of this.keys.entries()) {
+      keys.set(other.keys[index]!.subarray(0, numPositions * this.headSize));
+      this.values[index]!.set(other.values[index]!.subarray(0, numPositions * this.headSize));
     }
     this.length = numPositions;
-  }
-
-  /** A head begins where the one before has its capacity, so each is copied for itself. */
-  private copyHeads(
-    source: ort.Tensor, // [1, numKvHeads, fromCapacity, headSize]
-    fromCapacity: number,
-    target: ort.Tensor, // [1, numKvHeads, capacity, headSize]
-    numPositions: number,
-  ): void {
-    const { numKvHeads, headSize } = this.shape;
-    const [from, to] = [source.data as Float32Array, target.data as Float32Array];
-    for (let head = 0; head < numKvHeads; head += 1) {
-      const start = head * fromCapacity * headSize;
-      to.set(from.subarray(start, start + numPositions * headSize), head * this.capacity * headSize);
-    }
   }
 }
 
@@ -89,11 +101,7 @@ export class OnnxKvCachePool implements KvCachePool {
   private readonly taken = new Set<KvCache>();
 
   constructor(graph: GraphConfig, maxCapacity: number) {
-    this.shape = {
-      numLayers: graph.num_hidden_layers,
-      numKvHeads: graph.num_key_value_heads,
-      headSize: graph.head_size,
-    };
+    this.shape = { numCaches: numCachesOf(graph), headSize: graph.head_size };
     this.positionBytes = kvPositionBytes(graph);
     this.maxCapacity = maxCapacity;
   }

@@ -1,16 +1,19 @@
 /**
  * A decoder graph that takes the tokens of several sequences, one behind the other, and gives each its own attention
- * (scripts/train/foretoken_train/graph.py, SharedGraphBuilder). Shared by target and MTP module. Knows nothing of tokens'
+ * (scripts/train/foretoken_train/cached_attention.py). Shared by target and MTP module. Knows nothing of tokens'
  * meaning.
  */
 import * as ort from 'onnxruntime-node';
+import { AttentionBias, TokenIntegers } from './attention-inputs.ts';
+import { numCachesOf } from './kv-capacity.ts';
 import type { GraphConfig } from './manifest.ts';
+import { expectedCache, groupSizeOf } from './onnx-graph.ts';
 import type { OnnxKvCache } from './onnx-kv-cache.ts';
 import type { ExpectedTensor } from './session.ts';
 import type { TargetPart } from './target-model.ts';
 import { runInto } from './uncopied-outputs.ts';
 
-/** Of one sequence and layer: the names of its two caches, past and present. */
+/** Of one sequence and cache: its names as key and value, past and present. */
 interface CacheNames {
   readonly pastKey: string;
   readonly pastValue: string;
@@ -18,39 +21,50 @@ interface CacheNames {
   readonly presentValue: string;
 }
 
-/** [numSequences][numLayers] */
-function cacheNames(numSequences: number, numLayers: number): CacheNames[][] {
+/** [numSequences][numCaches] */
+function cacheNames(numSequences: number, config: GraphConfig): CacheNames[][] {
   return Array.from({ length: numSequences }, (_, sequence) =>
-    Array.from({ length: numLayers }, (__, layer) => ({
-      pastKey: `past_key_values.${sequence}.${layer}.key`,
-      pastValue: `past_key_values.${sequence}.${layer}.value`,
-      presentKey: `present.${sequence}.${layer}.key`,
-      presentValue: `present.${sequence}.${layer}.value`,
+    Array.from({ length: numCachesOf(config) }, (__, cache) => ({
+      pastKey: `past_key_values.${sequence}.${cache}.key`,
+      pastValue: `past_key_values.${sequence}.${cache}.value`,
+      presentKey: `present.${sequence}.${cache}.key`,
+      presentValue: `present.${sequence}.${cache}.value`,
     })),
   );
 }
+
+const biasName = (sequence: number): string => `attention_bias.${sequence}`;
 
 export class OnnxSharedGraph {
   readonly numSequences: number;
   private readonly session: ort.InferenceSession;
   private readonly names: readonly (readonly CacheNames[])[];
-  private readonly tokenIds: BigInt64Array; // [numSequences * maxWidth]
-  private readonly tokenTensors: ort.Tensor[] = []; // by tokens of the pass
+  private readonly biases: readonly AttentionBias[]; // [numSequences]
+  private readonly tokenIds: TokenIntegers;
+  private readonly positionIds: TokenIntegers;
   private readonly widths: ort.Tensor; // [numSequences]
-  private readonly totalLengths: ort.Tensor; // [numSequences]
+  private readonly pastLengths: ort.Tensor; // [numSequences]
 
-  constructor(session: ort.InferenceSession, config: GraphConfig, numSequences: number, maxWidth: number) {
+  constructor(
+    session: ort.InferenceSession,
+    config: GraphConfig,
+    numSequences: number,
+    maxWidth: number,
+    capacity: number,
+  ) {
     this.session = session;
     this.numSequences = numSequences;
-    this.names = cacheNames(numSequences, config.num_hidden_layers);
-    this.tokenIds = new BigInt64Array(numSequences * maxWidth);
-    for (let width = 0; width <= this.tokenIds.length; width += 1)
-      this.tokenTensors.push(new ort.Tensor('int64', this.tokenIds.subarray(0, width), [1, width]));
+    this.names = cacheNames(numSequences, config);
+    this.biases = this.names.map(
+      (_, sequence) => new AttentionBias(groupSizeOf(session, biasName(sequence)), maxWidth, capacity),
+    );
+    this.tokenIds = new TokenIntegers(numSequences * maxWidth);
+    this.positionIds = new TokenIntegers(numSequences * maxWidth);
     this.widths = new ort.Tensor('int64', new BigInt64Array(numSequences), [numSequences]);
-    this.totalLengths = new ort.Tensor('int32', new Int32Array(numSequences), [numSequences]);
+    this.pastLengths = new ort.Tensor('int64', new BigInt64Array(numSequences), [numSequences]);
   }
 
-  /** Runs each part behind what its cache holds; `feeds` and `fetches` carry everything but ids, lengths and caches. */
+  /** Runs each part behind what its cache holds; `feeds` and `fetches` carry everything else but caches and positions. */
   async run(
     parts: readonly TargetPart[],
     feeds: Record<string, ort.Tensor>,
@@ -59,29 +73,34 @@ export class OnnxSharedGraph {
     if (parts.length !== this.numSequences)
       throw new Error(`expected parts of ${this.numSequences} sequences, got ${parts.length}`);
     const widths = this.widths.data as BigInt64Array;
-    const totalLengths = this.totalLengths.data as Int32Array;
+    const pastLengths = this.pastLengths.data as BigInt64Array;
     let numTokens = 0;
     for (const [sequence, { tokenIds, ...part }] of parts.entries()) {
       const cache = part.cache as OnnxKvCache;
-      for (const tokenId of tokenIds) {
-        this.tokenIds[numTokens] = BigInt(tokenId);
+      const pastLength = cache.length;
+      cache.append(tokenIds.length);
+      for (const [index, tokenId] of tokenIds.entries()) {
+        this.tokenIds.numbers[numTokens] = BigInt(tokenId);
+        this.positionIds.numbers[numTokens] = BigInt(pastLength + index);
         numTokens += 1;
       }
-      cache.append(tokenIds.length);
       widths[sequence] = BigInt(tokenIds.length);
-      totalLengths[sequence] = cache.length;
-      for (const [layer, names] of this.names[sequence]!.entries()) {
-        const key = cache.keys[layer]!;
-        const value = cache.values[layer]!;
+      pastLengths[sequence] = BigInt(pastLength);
+      const { keys, values, boundLength } = cache.bind();
+      feeds[biasName(sequence)] = this.biases[sequence]!.tensor(pastLength, tokenIds.length, boundLength);
+      for (const [index, names] of this.names[sequence]!.entries()) {
+        const key = keys[index]!;
+        const value = values[index]!;
         feeds[names.pastKey] = key;
         feeds[names.pastValue] = value;
         fetches[names.presentKey] = key;
         fetches[names.presentValue] = value;
       }
     }
-    feeds['input_ids'] = this.tokenTensors[numTokens]!;
+    feeds['input_ids'] = this.tokenIds.tensor(numTokens);
+    feeds['position_ids'] = this.positionIds.tensor(numTokens);
     feeds['widths'] = this.widths;
-    feeds['total_lengths'] = this.totalLengths;
+    feeds['past_lengths'] = this.pastLengths;
     await runInto(this.session, feeds, fetches);
   }
 
@@ -92,22 +111,27 @@ export class OnnxSharedGraph {
 
 /** What such a graph must take besides the tensors of its own kind. */
 export function expectedSharedInputs(config: GraphConfig, numSequences: number): ExpectedTensor[] {
-  const shape = [null, config.num_key_value_heads, null, config.head_size];
-  const caches = cacheNames(numSequences, config.num_hidden_layers)
-    .flat()
-    .flatMap(({ pastKey, pastValue }) => [pastKey, pastValue]);
+  const names = cacheNames(numSequences, config);
   return [
     { name: 'input_ids', type: 'int64', shape: [null, null] },
+    { name: 'position_ids', type: 'int64', shape: [null, null] },
     { name: 'widths', type: 'int64', shape: [numSequences] },
-    { name: 'total_lengths', type: 'int32', shape: [numSequences] },
-    ...caches.map((name) => ({ name, type: 'float32', shape })),
+    { name: 'past_lengths', type: 'int64', shape: [numSequences] },
+    ...names.map((_, sequence) => ({
+      name: biasName(sequence),
+      type: 'float32' as const,
+      shape: [null, null, null],
+    })),
+    ...names
+      .flat()
+      .flatMap(({ pastKey, pastValue }) => [pastKey, pastValue])
+      .map((name) => expectedCache(name, config)),
   ];
 }
 
 export function expectedSharedCaches(config: GraphConfig, numSequences: number): ExpectedTensor[] {
-  const shape = [null, config.num_key_value_heads, null, config.head_size];
-  return cacheNames(numSequences, config.num_hidden_layers)
+  return cacheNames(numSequences, config)
     .flat()
     .flatMap(({ presentKey, presentValue }) => [presentKey, presentValue])
-    .map((name) => ({ name, type: 'float32', shape }));
+    .map((name) => expectedCache(name, config));
 }

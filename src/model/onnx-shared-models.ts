@@ -7,6 +7,7 @@ import { expectedSharedCaches, expectedSharedInputs, OnnxSharedGraph } from './o
 import { checkTensors, openSession, type ExpectedTensor } from './session.ts';
 import {
   padded,
+  type ExactWidths,
   type MtpOutput,
   type MtpPart,
   type SharedModels,
@@ -52,16 +53,16 @@ class OnnxSharedTarget implements SharedTarget {
   readonly numSequences: number;
   readonly maxWidth: number;
   private readonly graph: OnnxSharedGraph;
-  private readonly widthMultiple: number;
+  private readonly widths: ExactWidths;
   private readonly names: ModelManifest['target']['outputs'];
   private readonly logits: RowBuffer;
   private readonly hiddenStates: RowBuffer;
 
-  constructor(graph: OnnxSharedGraph, manifest: ModelManifest, maxWidth: number, widthMultiple: number) {
+  constructor(graph: OnnxSharedGraph, manifest: ModelManifest, maxWidth: number, widths: ExactWidths) {
     this.graph = graph;
     this.numSequences = graph.numSequences;
     this.maxWidth = maxWidth;
-    this.widthMultiple = widthMultiple;
+    this.widths = widths;
     this.names = manifest.target.outputs;
     this.logits = new RowBuffer(graph.numSequences * maxWidth, manifest.vocabSize);
     this.hiddenStates = new RowBuffer(graph.numSequences * maxWidth, manifest.hiddenSize);
@@ -70,7 +71,7 @@ class OnnxSharedTarget implements SharedTarget {
   async forward(parts: readonly TargetPart[]): Promise<TargetOutput[]> {
     const lengths = parts.map(({ cache, tokenIds }) => cache.length + tokenIds.length);
     const outputs = await this.forwardAtWidth(
-      parts.map(({ cache, tokenIds }) => ({ cache, tokenIds: padded(tokenIds, this.widthMultiple) })),
+      parts.map(({ cache, tokenIds }) => ({ cache, tokenIds: padded(tokenIds, this.widths) })),
     );
     return parts.map(({ cache, tokenIds }, index) => {
       cache.rewindTo(lengths[index]!);
@@ -163,7 +164,7 @@ export async function loadSharedModels(
   files: ModelManifest['sharedPasses'][number],
   maxWidth: number,
   numThreads: number,
-  widthMultiple: number,
+  widths: ExactWidths,
 ): Promise<SharedModels> {
   const { numSequences } = files;
   const { vocabSize, hiddenSize } = manifest;
@@ -186,10 +187,10 @@ export async function loadSharedModels(
       { name: config.outputs.hidden_states, ...states },
       ...expectedSharedCaches(config, numSequences),
     ]);
-    return new OnnxSharedGraph(session, config, numSequences, maxWidth);
+    return new OnnxSharedGraph(session, config, numSequences, maxWidth, manifest.contextLength);
   };
   const graph = await open(files.target, manifest.target, [], null, numThreads);
-  const target = new OnnxSharedTarget(graph, manifest, maxWidth, widthMultiple);
+  const target = new OnnxSharedTarget(graph, manifest, maxWidth, widths);
   const { mtp } = manifest;
   if (mtp === null || files.mtp === undefined) return { target, mtp: null };
   const hiddenInput = { name: mtp.inputs.hidden_states, ...states };

@@ -5,14 +5,20 @@ import type { ModelManifest } from './manifest.ts';
 import { expectedInputs, expectedOutputs, OnnxGraph } from './onnx-graph.ts';
 import type { OnnxKvCache } from './onnx-kv-cache.ts';
 import { checkTensors, openSession, type SessionSettings } from './session.ts';
-import { padded, type KvCache, type TargetModel, type TargetOutput } from './target-model.ts';
+import {
+  padded,
+  type ExactWidths,
+  type KvCache,
+  type TargetModel,
+  type TargetOutput,
+} from './target-model.ts';
 
 export class OnnxTargetModel implements TargetModel {
   readonly vocabSize: number;
   readonly hiddenSize: number;
   readonly maxWidth: number;
-  /** 2 where the exactness check found odd widths to differ (see decidingWidth). */
-  widthMultiple = 1;
+  /** As the exactness check found them. */
+  widths: ExactWidths = { least: 2, multiple: 1 };
   private readonly graph: OnnxGraph;
   private readonly outputs: { readonly views: TargetOutput; readonly fetches: Record<string, ort.Tensor> }[] =
     [];
@@ -41,7 +47,7 @@ export class OnnxTargetModel implements TargetModel {
   async forward(cache: KvCache, tokenIds: readonly number[]): Promise<TargetOutput> {
     const numTokens = tokenIds.length;
     const length = cache.length + numTokens;
-    await this.forwardAtWidth(cache, padded(tokenIds, this.widthMultiple));
+    await this.forwardAtWidth(cache, padded(tokenIds, this.widths));
     cache.rewindTo(length);
     return this.outputs[numTokens]!.views;
   }

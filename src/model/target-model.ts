@@ -43,29 +43,33 @@ export interface TargetModel {
    * is overwritten. Results do not depend on how many tokens a forward takes.
    */
   forward(cache: KvCache, tokenIds: readonly number[]): Promise<TargetOutput>;
-  /** The same at exactly the width of `tokenIds`: faster for one token, but results depend on the width. */
+  /** The same at exactly the width of `tokenIds`: never slower, but results may depend on the width. */
   forwardAtWidth(cache: KvCache, tokenIds: readonly number[]): Promise<TargetOutput>;
   close(): Promise<void>;
 }
 
 /**
- * Fewest tokens in a forward that decides a token or fills the target's cache. ONNX Runtime's kernels compute a
- * single row in another order than several, and the results differ; from two rows on they are bit-identical. Keeping
- * to this width is what makes the text independent of speculation, chunking and depth.
+ * How many tokens a forward may have that decides a token or fills the target's cache: at least `least`, and a multiple of
+ * `multiple`. ONNX Runtime's kernels can compute a single row in another order than several, or the last row of an odd
+ * number. Keeping to widths that give the same bits is what makes the text independent of speculation, chunking
+ * and depth.
  */
-export const MIN_DECIDING_WIDTH = 2;
+export interface ExactWidths {
+  readonly least: 1 | 2;
+  readonly multiple: 1 | 2;
+}
 
 /** Fills up a forward to its deciding width; its entry is overwritten. */
 export const PADDING_TOKEN_ID = 0;
 
-/** `widthMultiple` is 2 where the kernels round the last row of an odd number otherwise, else 1. */
-export function decidingWidth(numTokens: number, widthMultiple: number): number {
-  return Math.max(MIN_DECIDING_WIDTH, Math.ceil(numTokens / widthMultiple) * widthMultiple);
+export function decidingWidth(numTokens: number, { least, multiple }: ExactWidths): number {
+  return Math.max(least, Math.ceil(numTokens / multiple) * multiple);
 }
 
 /** `tokenIds`, filled up to their deciding width. */
-export function padded(tokenIds: readonly number[], widthMultiple: number): number[] {
-  const numPadding = decidingWidth(tokenIds.length, widthMultiple) - tokenIds.length;
+export function padded(tokenIds: readonly number[], widths: ExactWidths): readonly number[] {
+  const numPadding = decidingWidth(tokenIds.length, widths) - tokenIds.length;
+  if (numPadding === 0) return tokenIds;
   return [...tokenIds, ...Array<number>(numPadding).fill(PADDING_TOKEN_ID)];
 }
 

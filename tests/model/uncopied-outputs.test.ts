@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { defaultModelFolder } from '../../src/config.ts';
+import { AttentionBias } from '../../src/model/attention-inputs.ts';
 import { openSession } from '../../src/model/session.ts';
 import { runInto, withMarker } from '../../src/model/uncopied-outputs.ts';
 
@@ -12,10 +13,12 @@ const vocabSize = 6144;
 
 const feeds = {
   input_ids: new ort.Tensor('int64', BigInt64Array.of(5n, 6n), [1, 2]),
-  attention_mask: new ort.Tensor('int64', BigInt64Array.of(1n, 1n), [1, 2]),
+  position_ids: new ort.Tensor('int64', BigInt64Array.of(0n, 1n), [1, 2]),
+  past_lengths: new ort.Tensor('int64', BigInt64Array.of(0n), [1]),
+  attention_bias: new AttentionBias(5, 2, 4).tensor(0, 2, 4),
   hidden_states: new ort.Tensor('float32', new Float32Array(2 * hiddenSize).fill(0.5), [1, 2, hiddenSize]),
-  'past_key_values.0.key': new ort.Tensor('float32', new Float32Array(4 * 64), [1, 1, 4, 64]),
-  'past_key_values.0.value': new ort.Tensor('float32', new Float32Array(4 * 64), [1, 1, 4, 64]),
+  'past_key_values.0.key': new ort.Tensor('float32', new Float32Array(4 * 64), [1, 4, 64]),
+  'past_key_values.0.value': new ort.Tensor('float32', new Float32Array(4 * 64), [1, 4, 64]),
 };
 
 it('fills the same tensors as a run that copies them', async () => {

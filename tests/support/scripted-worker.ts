@@ -123,6 +123,7 @@ export class ScriptedWorker {
       mtpCaches: this.pools.mtp,
       isExact: true,
       shared: this.shared,
+      widths: { least: 2, multiple: 1 } as const,
       numThreads: 1,
     };
     const post = (message: WorkerMessage): void => {

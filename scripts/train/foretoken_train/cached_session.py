@@ -9,6 +9,22 @@ import onnxruntime as ort
 QUIET = {"session.intra_op.allow_spinning": "0"}
 
 
+# The first positions of a buffer are bound in such steps: as many products of keys with no use, at most, in every run.
+LENGTH_STEP = 64
+HIDDEN = np.float32(-1e30)
+
+
+def attention_bias(past_length: int, num_tokens: int, group_size: int, length: int) -> np.ndarray:
+    """[numTokens, groupSize, length]: 0 up to the token itself, hugely negative behind."""
+    is_seen = np.arange(length) <= np.arange(past_length, past_length + num_tokens)[:, None]
+    return np.repeat(np.where(is_seen, np.float32(0), HIDDEN)[:, None], group_size, axis=1)
+
+
+def bound_length(num_positions: int, buffer_length: int) -> int:
+    """How much of a buffer is bound for so many positions."""
+    return min(-(-num_positions // LENGTH_STEP) * LENGTH_STEP, buffer_length)
+
+
 class CachedSession:
     """An onnxruntime session and the buffers that its past and present are both bound to."""
 
@@ -19,25 +35,35 @@ class CachedSession:
             options.add_session_config_entry(key, value)
         self.session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         self.binding = self.session.io_binding()
-        self.caches: dict[str, ort.OrtValue] = {}
-        for value in self.session.get_inputs():
-            if value.name.startswith("past_key_values."):
-                self.bind_cache(value, buffer_length)
+        self.buffer_length = buffer_length
+        inputs = {value.name: value.shape for value in self.session.get_inputs()}
+        self.group_size = inputs["attention_bias"][1]
+        # Each [1, bufferLength, headSize].
+        self.caches = {
+            name: np.zeros((1, buffer_length, sizes[2]), np.float32)
+            for name, sizes in inputs.items()
+            if name.startswith("past_key_values.")
+        }
         self.outputs = [o.name for o in self.session.get_outputs() if not o.name.startswith("present.")]
 
-    def bind_cache(self, value: ort.NodeArg, buffer_length: int) -> None:
-        """One buffer [1, numKvHeads, bufferLength, headSize] as past and as present."""
-        _, num_kv_heads, _, head_size = value.shape
-        buffer = ort.OrtValue.ortvalue_from_numpy(np.zeros((1, num_kv_heads, buffer_length, head_size), np.float32))
-        self.caches[value.name] = buffer
-        self.binding.bind_ortvalue_input(value.name, buffer)
-        self.binding.bind_ortvalue_output(value.name.replace("past_key_values.", "present."), buffer)
-
     def bind(self, ids: np.ndarray, past_length: int, **inputs: np.ndarray) -> None:
-        mask = np.ones((1, past_length + len(ids)), np.int64)
-        feeds = {"input_ids": ids.reshape(1, -1).astype(np.int64), "attention_mask": mask, **inputs}
+        total = past_length + len(ids)
+        if total > self.buffer_length:
+            raise ValueError(f"expected at most {self.buffer_length} positions, got {total}")
+        length = bound_length(total, self.buffer_length)
+        feeds = {
+            "input_ids": ids.reshape(1, -1).astype(np.int64),
+            "position_ids": np.arange(past_length, total, dtype=np.int64)[None],
+            "past_lengths": np.asarray([past_length], np.int64),
+            "attention_bias": attention_bias(past_length, len(ids), self.group_size, length),
+            **inputs,
+        }
         for name, array in feeds.items():
             self.binding.bind_ortvalue_input(name, ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array)))
+        for name, cache in self.caches.items():
+            place = ("cpu", 0, np.float32, [1, length, cache.shape[2]], cache.ctypes.data)
+            self.binding.bind_input(name, *place)
+            self.binding.bind_output(name.replace("past_key_values.", "present."), *place)
         for name in self.outputs:
             self.binding.bind_output(name)
 
@@ -49,10 +75,6 @@ class CachedSession:
         """ids: [n], appended at `past_length`; whatever the cache held from there on is overwritten."""
         self.bind(ids, past_length, **inputs)
         self.step()
-        names = [output.name for output in self.session.get_outputs()]
-        values = dict(zip(self.bound_order(names), self.binding.get_outputs(), strict=True))
+        names = [f"present.{name.removeprefix('past_key_values.')}" for name in self.caches]
+        values = dict(zip(names + self.outputs, self.binding.get_outputs(), strict=True))
         return {name: values[name].numpy() for name in self.outputs}
-
-    def bound_order(self, names: list[str]) -> list[str]:
-        """Outputs come back in the order of their binding: the caches first."""
-        return [n for n in names if n.startswith("present.")] + self.outputs

@@ -1,7 +1,7 @@
 """Whether a position's logits are the same bits however many tokens share its forward, which losslessness rests on.
 
-Width 1 runs another kernel and is left out: a decoding step that decides a token is at least two wide. Some kernels
-treat the last row of an odd width by itself; such a model is exact at even widths, to which a step can be padded.
+Some kernels treat a single row by itself, some the last row of an odd number of them; such a model is exact from
+width 2 on, or at even widths, to which a step can be padded.
 """
 
 from pathlib import Path
@@ -10,7 +10,7 @@ import numpy as np
 
 from .cached_session import CachedSession
 
-WIDTHS = range(2, 10)
+WIDTHS = range(1, 10)
 CONTEXTS = (1, 15, 64, 100, 255, 256, 511, 512, 1000, 1023, 1024, 1490)
 CHUNKS = (2, 16, 33, 64, 100, 128, 256, 512, 1000)
 NUM_TOKENS = 1500
@@ -49,12 +49,14 @@ def compare_widths(folder: Path, ids: np.ndarray) -> dict[int, list[str]]:
 
 
 def exact_widths(folder: Path, ids: np.ndarray) -> str | None:
-    """'all' widths from 2 on, 'even' ones alone, or None; prints every width that fails."""
+    """'all' widths, those 'from_two' on, 'even' ones alone, or None; prints every width that fails."""
     failures = compare_widths(folder, ids)
     failing = sorted(width for width, conditions in failures.items() if conditions)
     for width in failing:
         print(f"     width {width} changes bits: {'; '.join(failures[width])}")
-    exact = None if any(width % 2 == 0 for width in failing) else "even" if failing else "all"
+    exact = "all" if not failing else "from_two" if failing == [1] else "even"
+    if any(width % 2 == 0 for width in failing):
+        exact = None
     tested = ", ".join(str(width) for width in sorted(failures))
     print(f"{'ok  ' if exact else 'FAIL'} bit-identical logits at widths: {exact} (of {tested})")
     return exact

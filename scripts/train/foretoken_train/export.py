@@ -3,8 +3,6 @@
 import argparse
 import json
 import shutil
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +10,18 @@ import onnx
 from tokenizers import Tokenizer
 
 from .batches import BatchBuilder, TokenFile
+from .cached_attention import CachedAttention
 from .check import check, sample_ids
 from .exactness import exact_widths
 from .external_data import ExternalData
-from .foretoken_config import SHARED_PASSES, foretoken_config
+from .foretoken_config import SHARED_PASSES, STANDARD_TARGET, foretoken_config
 from .genai_config import genai_config
 from .graph import mtp_graph, target_graph
-from .graph_builder import GraphBuilder
+from .graph_builder import Attention, GraphBuilder
+from .group_query_attention import GroupQueryAttention
 from .model import CodeModel
 from .quantise import PRECISION_BITS, Precision, named_precision
 from .reference import export_weights, folded, quantised_model
-from .shared_graph_builder import SharedGraphBuilder
 from .static_quantisation import StaticQuantisation, prepared
 from .weights import load_weights
 
@@ -146,22 +145,26 @@ def write_graphs(
     draft_ids: np.ndarray | None,
     static: StaticQuantisation | None,
 ) -> None:
-    """model.onnx, mtp.onnx and those of several sequences, and model.onnx.data, which all share; draft_ids as in
-    `mtp_graph`.
+    """model.onnx, mtp.onnx, those of several sequences, the target as other runtimes read it, and model.onnx.data,
+    which all share; draft_ids as in `mtp_graph`.
     """
     weights = export_weights(model)
     rotary = (model.cos.numpy(), model.sin.numpy())
     data = ExternalData(folder / "model.onnx.data")
-
-    builder_arguments = (model.shape, weights, data, precision)
     target_static, mtp_static = of_nodes(static, "head"), of_nodes(static, "mtp.head")
 
-    def save(new_builder: Callable[..., GraphBuilder], target_name: str, mtp_name: str) -> None:
-        target, mtp = (new_builder(*builder_arguments, named) for named in (target_static, mtp_static))
-        onnx.save(target_graph(target, rotary, head), folder / target_name)
-        onnx.save(mtp_graph(mtp, rotary, head, draft_ids), folder / mtp_name)
+    def save_target(attention: Attention, name: str) -> None:
+        builder = GraphBuilder(model.shape, weights, data, precision, attention, target_static)
+        onnx.save(target_graph(builder, rotary, head), folder / name)
 
-    save(GraphBuilder, "model.onnx", "mtp.onnx")
-    for shared in SHARED_PASSES:
-        save(partial(SharedGraphBuilder, shared["num_sequences"]), shared["target"], shared["mtp"])
+    def save_mtp(attention: Attention, name: str) -> None:
+        builder = GraphBuilder(model.shape, weights, data, precision, attention, mtp_static)
+        onnx.save(mtp_graph(builder, rotary, head, draft_ids), folder / name)
+
+    alone = {"num_sequences": 1, "target": "model.onnx", "mtp": "mtp.onnx"}
+    for graphs in (alone, *SHARED_PASSES):
+        attention = CachedAttention(model.shape, graphs["num_sequences"])
+        save_target(attention, graphs["target"])
+        save_mtp(attention, graphs["mtp"])
+    save_target(GroupQueryAttention(model.shape), STANDARD_TARGET)
     data.close()

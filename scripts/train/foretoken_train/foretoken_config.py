@@ -17,6 +17,8 @@ FIM_ORDER = "spm"
 SHARED_PASSES = [
     {"num_sequences": count, "target": f"model-{count}.onnx", "mtp": f"mtp-{count}.onnx"} for count in (2, 4)
 ]
+# The target for other runtimes, with GroupQueryAttention; the server has no use for it.
+STANDARD_TARGET = "standard.onnx"
 LOADED_FILES = (
     "genai_config.json",
     "model.onnx",

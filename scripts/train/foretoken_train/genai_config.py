@@ -13,7 +13,7 @@ def genai_config(shape: ModelShape, tokenizer: Tokenizer) -> dict:
     """The config of an exported model of that shape."""
     caches = {"past_key_names": "past_key_values.%d.key", "past_value_names": "past_key_values.%d.value"}
     presents = {"present_key_names": "present.%d.key", "present_value_names": "present.%d.value"}
-    inputs = {"input_ids": "input_ids", "attention_mask": "attention_mask"}
+    inputs = {"input_ids": "input_ids", "position_ids": "position_ids"}
     end_of_text = tokenizer.token_to_id(END_OF_TEXT)
     return {
         "model": {

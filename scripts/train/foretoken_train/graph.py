@@ -10,7 +10,7 @@ from .quantise import Precision
 def target_graph(builder: GraphBuilder, rotary: tuple[np.ndarray, np.ndarray], head: Precision) -> ModelProto:
     """model.onnx: logits and post-final-norm hidden states of every position."""
     shape = builder.shape
-    builder.cache_lengths(*rotary)
+    builder.attention.prepare(builder, *rotary)
     x, residual = builder.embedded(), None
     for index in range(shape.num_layers):
         x, residual = builder.block(x, residual, f"blocks.{index}", index)
@@ -23,8 +23,8 @@ def target_graph(builder: GraphBuilder, rotary: tuple[np.ndarray, np.ndarray], h
     caches = shape.num_layers
     return builder.model(
         "target",
-        [*builder.inputs(), *builder.cache_values("past_key_values", caches)],
-        [*outputs, *builder.cache_values("present", caches)],
+        [*builder.attention.inputs(), *builder.attention.caches("past_key_values", caches)],
+        [*outputs, *builder.attention.caches("present", caches)],
     )
 
 
@@ -38,19 +38,19 @@ def mtp_graph(
     (FR-Spec, arXiv 2502.14856).
     """
     shape = builder.shape
-    builder.cache_lengths(*rotary)
+    builder.attention.prepare(builder, *rotary)
     joined = builder.node(
         "Concat", [builder.norm("hidden_states", "mtp.hidden_norm"), builder.embedded()], ["mtp.joined"], axis=-1
     )
     projected = builder.matmul(joined, "mtp.projection", builder.weights["mtp.projection.weight"])
     x, residual = builder.block(projected, None, "mtp.block", 0)
     hidden, _ = builder.add_norm(x, residual, "mtp.norm", output="hidden_states_out")
-    last = builder.last_rows(hidden, "mtp.last")
+    last = builder.attention.last_rows(builder, hidden, "mtp.last")
     if draft_ids is None:
         builder.head(last, "logits", builder.weights["head.weight"], head)
     else:
         few = builder.head(last, "mtp.draft_logits", builder.weights["head.weight"][draft_ids], head)
-        each = builder.num_sequences
+        each = builder.attention.num_sequences
         none = builder.inline("mtp.no_logits", np.full((1, each, shape.vocab_size), -np.inf, np.float32))
         rows = np.tile(draft_ids.astype(np.int64), (1, each, 1))
         where = builder.inline("mtp.draft_ids", rows)
@@ -58,10 +58,14 @@ def mtp_graph(
     states = [1, "sequence", shape.hidden_size]
     return builder.model(
         "mtp",
-        [*builder.inputs(), float_value("hidden_states", states), *builder.cache_values("past_key_values", 1)],
         [
-            float_value("logits", [1, builder.num_sequences, shape.vocab_size]),
+            *builder.attention.inputs(),
+            float_value("hidden_states", states),
+            *builder.attention.caches("past_key_values", 1),
+        ],
+        [
+            float_value("logits", [1, builder.attention.num_sequences, shape.vocab_size]),
             float_value("hidden_states_out", states),
-            *builder.cache_values("present", 1),
+            *builder.attention.caches("present", 1),
         ],
     )

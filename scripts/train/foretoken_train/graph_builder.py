@@ -1,11 +1,6 @@
-"""Nodes of an ONNX graph, one layer of the model after the other. Knows nothing of files, PyTorch or configs.
+"""Nodes of an ONNX graph, one layer of the model after the other. Knows nothing of files, PyTorch or configs."""
 
-Attention reads its cache through com.microsoft.GroupQueryAttention, which rotates queries and keys itself and,
-where the caller binds `past_key_values.*` and `present.*` to one buffer [1, numKvHeads, bufferLength, headSize],
-appends in place. A later run with a shorter attention mask overwrites what came after: that is rollback.
-
-The attention mask is all ones (one sequence, no padding), so only its length is read: past plus new tokens.
-"""
+from typing import Protocol
 
 import numpy as np
 from onnx import ModelProto, TensorProto, ValueInfoProto, helper, numpy_helper
@@ -16,7 +11,7 @@ from .shape import ModelShape
 from .static_quantisation import ActivationRange, StaticQuantisation, quantise_rows
 
 MICROSOFT = "com.microsoft"
-OPSETS = [helper.make_opsetid("", 21), helper.make_opsetid(MICROSOFT, 1)]
+OPSETS = [helper.make_opsetid("", 24), helper.make_opsetid(MICROSOFT, 1)]
 IR_VERSION = 10
 # Activations are quantised to 8 bit per block of one row, so that a row's result never depends on its neighbours.
 ACCURACY_LEVEL_INT8 = 4
@@ -26,10 +21,29 @@ EMBEDDING_PRECISION = Precision(8, 32)
 Weights = dict[str, np.ndarray]  # Named as CodeModel.state_dict(), matrices [numOutputs, numInputs], float32.
 
 
+class Attention(Protocol):
+    """How tokens look at what came before, and what a graph must be told for it."""
+
+    num_sequences: int
+
+    def inputs(self) -> list[ValueInfoProto]:
+        """All but the caches and the hidden states of an MTP module."""
+
+    def caches(self, prefix: str, num_layers: int) -> list[ValueInfoProto]:
+        """prefix: `past_key_values` or `present`."""
+
+    def prepare(self, builder: "GraphBuilder", cos: np.ndarray, sin: np.ndarray) -> None:
+        """Adds what all layers share."""
+
+    def attend(self, builder: "GraphBuilder", qkv: str, name: str, layer: int) -> str:
+        """qkv [1, n, querySize + 2 * kvSize]; returns [1, n, querySize]."""
+
+    def last_rows(self, builder: "GraphBuilder", x: str, name: str) -> str:
+        """[1, numSequences, width]: of every sequence the row of its last token."""
+
+
 class GraphBuilder:
     """Collects nodes and initialisers; every method returns the name of the value it makes."""
-
-    num_sequences = 1
 
     def __init__(
         self,
@@ -37,10 +51,12 @@ class GraphBuilder:
         weights: Weights,
         data: ExternalData,
         precision: Precision,
+        attention: Attention,
         static: StaticQuantisation | None = None,
     ):
         """static: by the names that the matrices' nodes have, where quantisation is static."""
         self.shape = shape
+        self.attention = attention
         self.static = static
         self.quantised_inputs: dict[tuple[str, ActivationRange], list[str]] = {}
         self.weights = weights
@@ -115,6 +131,13 @@ class GraphBuilder:
         self.quantised_inputs[x, activation] = [values, scale, zero_point]
         return self.quantised_inputs[x, activation]
 
+    def split(self, x: str, columns: dict[str, int]) -> list[str]:
+        """x [1, n, sum] in parts of so many columns."""
+        names = list(columns)
+        sizes = self.inline(f"{x}.columns", np.asarray(list(columns.values()), np.int64))
+        self.node("Split", [x, sizes], names, axis=2)
+        return names
+
     def embedded(self) -> str:
         """Rows of the embedding table, which is stored already normalised: [1, n, hiddenSize]."""
         table = self.weights["embedding.weight"]
@@ -152,36 +175,14 @@ class GraphBuilder:
         )
         return normalised, total
 
-    def cache_lengths(self, cos: np.ndarray, sin: np.ndarray) -> None:
-        """What every attention node shares: lengths from the mask's shape, and the rotary tables."""
-        self.node("Shape", ["attention_mask"], ["total_length.long"], start=1, end=2)
-        self.node("Cast", ["total_length.long"], ["total_length"], to=TensorProto.INT32)
-        self.inline("one", np.ones(1, np.int32))
-        self.node("Sub", ["total_length", "one"], ["last_position"])
-        self.external("cos", cos)
-        self.external("sin", sin)
-
-    def attention(self, qkv: str, name: str, cache_index: int) -> str:
-        past, present = f"past_key_values.{cache_index}", f"present.{cache_index}"
-        inputs = [qkv, "", "", f"{past}.key", f"{past}.value", "last_position", "total_length", "cos", "sin"]
-        return self.node(
-            "GroupQueryAttention",
-            inputs,
-            [name, f"{present}.key", f"{present}.value"],
-            MICROSOFT,
-            num_heads=self.shape.num_heads,
-            kv_num_heads=self.shape.num_kv_heads,
-            do_rotary=1,
-        )
-
-    def block(self, x: str, residual: str | None, name: str, cache_index: int) -> tuple[str, str]:
+    def block(self, x: str, residual: str | None, name: str, layer: int) -> tuple[str, str]:
         """One layer. Returns its last addition unperformed, (x, residual): the next norm adds on the way."""
         if residual is None:
             normalised, residual = self.norm(x, f"{name}.input_norm"), x
         else:
             normalised, residual = self.add_norm(x, residual, f"{name}.input_norm")
         qkv = self.matmul(normalised, f"{name}.qkv", self.weights[f"{name}.qkv.weight"])
-        attended = self.attention(qkv, f"{name}.attention", cache_index)
+        attended = self.attention.attend(self, qkv, f"{name}.attention", layer)
         out = self.matmul(attended, f"{name}.out", self.weights[f"{name}.out.weight"])
         normalised, residual = self.add_norm(out, residual, f"{name}.post_norm")
         return self.mlp(normalised, name), residual
@@ -200,23 +201,6 @@ class GraphBuilder:
         graph = helper.make_graph(self.nodes, name, inputs, outputs, list(self.initialisers.values()))
         model = helper.make_model(graph, opset_imports=OPSETS, ir_version=IR_VERSION, producer_name="foretoken-train")
         return model
-
-    def inputs(self) -> list[ValueInfoProto]:
-        return [
-            helper.make_tensor_value_info("input_ids", TensorProto.INT64, [1, "sequence"]),
-            helper.make_tensor_value_info("attention_mask", TensorProto.INT64, [1, "total_sequence"]),
-        ]
-
-    def last_rows(self, x: str, name: str) -> str:
-        """[1, numSequences, width]: of every sequence the row of its last token."""
-        self.inline("last", np.asarray([-1], np.int64))
-        return self.node("Gather", [x, "last"], [name], axis=1)
-
-    def cache_values(self, prefix: str, num_caches: int) -> list[ValueInfoProto]:
-        length = "past_buffer" if prefix == "past_key_values" else "present_buffer"
-        sizes = [1, self.shape.num_kv_heads, length, self.shape.head_size]
-        names = [f"{prefix}.{i}.{part}" for i in range(num_caches) for part in ("key", "value")]
-        return [float_value(name, sizes) for name in names]
 
 
 def float_value(name: str, sizes: list) -> ValueInfoProto:

@@ -36,6 +36,11 @@ class ModelShape:
         return self.num_kv_heads * self.head_size
 
     @property
+    def group_size(self) -> int:
+        """Query heads to a key-value head."""
+        return self.num_heads // self.num_kv_heads
+
+    @property
     def block_parameters(self) -> int:
         """Weights of one transformer layer's matrices."""
         attention = self.hidden_size * (2 * self.query_size + 2 * self.kv_size)

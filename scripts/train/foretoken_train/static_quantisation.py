@@ -169,7 +169,7 @@ def smooth_block(block: Block, inputs: dict[str, Tensor]) -> None:
     block.down.weight.mul_(factors)
     block.gate_up.weight[shape.intermediate_size :].div_(factors[:, None])
     # Attention gives mixtures of values; the query heads of a group have one value head together.
-    heads = (shape.num_kv_heads, shape.num_heads // shape.num_kv_heads, shape.head_size)
+    heads = (shape.num_kv_heads, shape.group_size, shape.head_size)
     factors = balance(largest["out"].view(heads).amax(1), block.out.weight.abs().amax(0).view(heads).amax(1))
     block.out.weight.mul_(factors[:, None].expand(heads).flatten())
     block.qkv.weight[-shape.kv_size :].div_(factors.flatten()[:, None])

@@ -1,5 +1,6 @@
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,14 +9,16 @@ import onnxruntime as ort
 import pytest
 import torch
 import torch.nn.functional as F
+from conftest import SHAPE
 from tokenizers import Tokenizer
 
 from foretoken_train import export
-from foretoken_train.cached_session import CachedSession
+from foretoken_train.cached_session import CachedSession, attention_bias
 from foretoken_train.model import CodeModel
 from foretoken_train.onnx_evaluation import onnx_agreement, onnx_loss
 from foretoken_train.quantise import Precision
 from foretoken_train.reference import export_weights, quantised_model
+from foretoken_train.weights import save_weights
 
 
 def tokens_file(tokenizer_folder: Path, path: Path) -> Path:
@@ -54,7 +57,7 @@ def test_graphs_agree_with_pytorch(
     exported(weights_path, tokenizer_folder, tmp_path, precision, block_size)
     config = json.loads((tmp_path / "foretoken.json").read_text())
     assert config["precision"] == precision
-    assert config["exact_widths"] in ("all", "even")
+    assert config["exact_widths"] in ("all", "from_two", "even")
     assert set(config["sha256"]) == {
         "genai_config.json",
         "model.onnx",
@@ -133,6 +136,40 @@ def test_onnx_loss_is_pytorchs(model: CodeModel, weights_path: Path, tokenizer_f
     assert len(shares) == 3 and all(0 <= share <= 1 for share in shares)
 
 
+def test_every_key_value_head_has_its_cache(tokenizer_folder: Path, tmp_path: Path) -> None:
+    """As above, with two caches a layer and two query heads to each."""
+    torch.manual_seed(2)
+    weights = tmp_path / "two.safetensors"
+    save_weights(CodeModel(replace(SHAPE, num_heads=4, num_kv_heads=2, head_size=16)), weights, torch.float32)
+    exported(weights, tokenizer_folder, tmp_path / "two", "fp32")
+    session = CachedSession(tmp_path / "two" / "model.onnx", 1, 64)
+    assert len(session.caches) == 2 * 2 * SHAPE.num_layers and session.group_size == 2
+
+
+def test_the_graph_for_other_runtimes_is_the_same_model(
+    weights_path: Path, tokenizer_folder: Path, tmp_path: Path
+) -> None:
+    exported(weights_path, tokenizer_folder, tmp_path, "fp32")
+    ids = np.random.default_rng(3).integers(0, 512, 30)
+    expected = CachedSession(tmp_path / "model.onnx", 1, 64).run(ids, 0)["logits"]
+    session = ort.InferenceSession(tmp_path / "standard.onnx", providers=["CPUExecutionProvider"])
+    outputs = [output.name for output in session.get_outputs()]
+    caches = {
+        value.name: np.zeros((1, 1, 0, 32), np.float32)
+        for value in session.get_inputs()
+        if value.name.startswith("past_key_values.")
+    }
+    logits = []
+    for part in (ids[:20], ids[20:21], ids[21:]):
+        past_length = next(iter(caches.values())).shape[2]
+        mask = np.ones((1, past_length + len(part)), np.int64)
+        values = session.run(outputs, {"input_ids": part[None], "attention_mask": mask} | caches)
+        named = dict(zip(outputs, values, strict=True))
+        logits.append(named["logits"])
+        caches = {name: named[name.replace("past_key_values", "present")] for name in caches}
+    assert np.allclose(np.concatenate(logits, axis=1), expected, atol=1e-3)
+
+
 @pytest.mark.parametrize(("precision", "block_size"), [("int8", 32), ("int8", 64), ("int8-static", 32)])
 def test_sequences_that_share_a_pass_get_what_each_gets_alone(
     precision: str, block_size: int, weights_path: Path, tokenizer_folder: Path, tmp_path: Path
@@ -142,7 +179,7 @@ def test_sequences_that_share_a_pass_get_what_each_gets_alone(
     generator = np.random.default_rng(1)
     for count in (2, 4):
         pasts, widths = [7, 40, 23, 100][:count], [2, 5, 3, 9][:count]
-        alone, buffers = [], {}
+        alone, positions, buffers = [], [], {}
         for sequence, (past, width) in enumerate(zip(pasts, widths, strict=True)):
             ids = generator.integers(0, 512, past + width)
             session = CachedSession(tmp_path / "model.onnx", 1, 128)
@@ -150,14 +187,17 @@ def test_sequences_that_share_a_pass_get_what_each_gets_alone(
             for layer in range(2):
                 for part in ("key", "value"):
                     name = f"past_key_values.{layer}.{part}"
-                    value = session.caches[name].numpy().copy()
-                    buffers[f"past_key_values.{sequence}.{layer}.{part}"] = value
+                    buffers[f"past_key_values.{sequence}.{layer}.{part}"] = session.caches[name].copy()
+            positions.append(np.arange(past, past + width))
+            bias = attention_bias(past, width, session.group_size, session.buffer_length)
+            buffers[f"attention_bias.{sequence}"] = bias
             alone.append((ids[past:], session.run(ids[past:], past)))
         session = ort.InferenceSession(tmp_path / f"model-{count}.onnx", providers=["CPUExecutionProvider"])
         feeds = {
             "input_ids": np.concatenate([ids for ids, _ in alone])[None],
+            "position_ids": np.concatenate(positions)[None],
             "widths": np.asarray(widths),
-            "total_lengths": np.add(pasts, widths).astype(np.int32),
+            "past_lengths": np.asarray(pasts),
         }
         logits, states = session.run(["logits", "hidden_states"], feeds | buffers)
         for index, (ids, expected) in enumerate(alone):

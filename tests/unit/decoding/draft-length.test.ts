@@ -10,13 +10,13 @@ const NUM_MARGINS = 11;
 const SURE = 10;
 const UNSURE = 0.01;
 
-/** A wider verify costs `widthSeconds` a token, a draft `draftSeconds`; a plain step costs 1. */
+/** A wider verify costs `widthSeconds` a token, a draft `draftSeconds`; a plain step costs 1, and decides nothing. */
 const linearCosts = (widthSeconds: number, draftSeconds: number): StepCosts =>
   new StepCosts({
     lengths: [16],
     plainSeconds: [1],
     plainAfterRounds: 1,
-    verifyRatios: Array.from({ length: MAX_DRAFTS + 2 }, (_, width) => 1 + widthSeconds * width),
+    verifyRatios: Array.from({ length: MAX_DRAFTS + 2 }, (_, width) => 1 + widthSeconds * Math.max(2, width)),
     draftSeconds: Array.from({ length: MAX_DRAFTS + 1 }, (_, count) => count * draftSeconds),
   });
 

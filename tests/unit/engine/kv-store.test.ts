@@ -14,7 +14,7 @@ const bytes = (numPositions: number, isDrafting = true): number =>
 
 /** A cache's entries: here the token ids that were written into it. */
 const entries = (cache: OnnxKvCache): number[] => [
-  ...(cache.keys[0]!.data as Float32Array).subarray(0, cache.length),
+  ...(cache.bind().keys[0]!.data as Float32Array).subarray(0, cache.length),
 ];
 
 class Harness {
@@ -55,7 +55,7 @@ class Harness {
     const write = (cache: OnnxKvCache, tokenIds: readonly number[]): void => {
       const first = cache.length;
       cache.append(tokenIds.length - first);
-      (cache.keys[0]!.data as Float32Array).set(tokenIds.slice(first), first);
+      (cache.bind().keys[0]!.data as Float32Array).set(tokenIds.slice(first), first);
     };
     write(kv.target as OnnxKvCache, kv.tokenIds);
     if (kv.mtp !== null) write(kv.mtp as OnnxKvCache, kv.tokenIds.slice(1));

@@ -8,7 +8,7 @@ import { readManifest } from '../../../src/model/manifest.ts';
 const names = {
   inputs: {
     input_ids: 'input_ids',
-    attention_mask: 'attention_mask',
+    position_ids: 'position_ids',
     past_key_names: 'past.%d.key',
     past_value_names: 'past.%d.value',
   },

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { GraphConfig } from '../../../src/model/manifest.ts';
 import { OnnxKvCache, OnnxKvCachePool } from '../../../src/model/onnx-kv-cache.ts';
 
-const oneHead = { numLayers: 2, numKvHeads: 1, headSize: 4 };
+const shape = { numCaches: 2, headSize: 4 };
 const pool = (maxCapacity: number): OnnxKvCachePool =>
   new OnnxKvCachePool(
     { num_hidden_layers: 2, num_key_value_heads: 1, head_size: 4 } as GraphConfig,
@@ -14,7 +14,7 @@ const numbers = (tensor: Tensor | undefined): Float32Array => tensor!.data as Fl
 
 describe('OnnxKvCache', () => {
   it('appends up to its capacity and no further', () => {
-    const cache = new OnnxKvCache(oneHead, 10);
+    const cache = new OnnxKvCache(shape, 10);
     cache.append(7);
     cache.append(3);
     expect(cache.length).toBe(10);
@@ -23,7 +23,7 @@ describe('OnnxKvCache', () => {
   });
 
   it('rewinds to what it holds and no further', () => {
-    const cache = new OnnxKvCache(oneHead, 10);
+    const cache = new OnnxKvCache(shape, 10);
     cache.append(7);
     expect(() => cache.rewindTo(8)).toThrow('expected at most the 7 positions held, got 8');
     cache.rewindTo(7);
@@ -32,36 +32,59 @@ describe('OnnxKvCache', () => {
     expect(() => cache.rewindTo(3)).toThrow('the 2 positions held');
   });
 
-  it('has a key and a value buffer per layer, of its whole capacity', () => {
-    const { keys, values } = new OnnxKvCache({ ...oneHead, numKvHeads: 3 }, 160);
-    for (const { dims } of [...keys, ...values]) expect(dims).toEqual([1, 3, 160, 4]);
-    expect(new Set([...keys, ...values].map(({ data }) => data)).size).toBe(2 * oneHead.numLayers);
+  it.each([
+    [1, 64],
+    [64, 64],
+    [65, 128],
+    [128, 128],
+    [129, 160],
+    [160, 160],
+  ])('binds for %i positions the first %i of every buffer', (numPositions, boundLength) => {
+    const cache = new OnnxKvCache(shape, 160);
+    cache.append(numPositions);
+    const { keys, values, ...bound } = cache.bind();
+    expect(bound.boundLength).toBe(boundLength);
+    for (const { dims, data } of [...keys, ...values]) {
+      expect(dims).toEqual([1, boundLength, 4]);
+      expect((data as Float32Array).byteOffset).toBe(0);
+    }
+    const buffers = new Set([...keys, ...values].map(({ data }) => (data as Float32Array).buffer));
+    expect(buffers.size).toBe(2 * shape.numCaches);
+  });
+
+  it('binds the same buffers however much of them', () => {
+    const cache = new OnnxKvCache(shape, 160);
+    cache.append(10);
+    const short = cache.bind().keys[1]!.data as Float32Array;
+    cache.append(100);
+    expect((cache.bind().keys[1]!.data as Float32Array).buffer).toBe(short.buffer);
+    cache.rewindTo(20);
+    expect(cache.bind().keys[1]!.data).toBe(short);
   });
 });
 
 describe('copyFrom', () => {
-  const shape = { ...oneHead, numKvHeads: 3 };
-  const heads = (tensor: Tensor | undefined, capacity: number): number[][] =>
-    [0, 1, 2].map((head) => [...numbers(tensor).subarray(head * capacity * 4, (head * capacity + 2) * 4)]);
+  const filled = (numPositions: number): OnnxKvCache => {
+    const cache = new OnnxKvCache(shape, 16);
+    cache.append(numPositions);
+    const { keys, values } = cache.bind();
+    for (const [index, tensor] of [...keys, ...values].entries())
+      numbers(tensor).forEach((_, at, data) => (data[at] = 1000 * (index + 1) + at));
+    return cache;
+  };
 
-  it('takes over the first positions of every layer and head, between caches of any capacity', () => {
+  it('takes over the first positions of every buffer, between caches of any capacity', () => {
     for (const capacity of [8, 16, 32]) {
-      const source = new OnnxKvCache(shape, 16);
-      source.append(5);
-      for (const [index, tensor] of [...source.keys, ...source.values].entries())
-        numbers(tensor).forEach((_, at, data) => (data[at] = 1000 * index + at));
+      const source = filled(5);
       const cache = new OnnxKvCache(shape, capacity);
       cache.copyFrom(source, 2);
       expect(cache.length).toBe(2);
       for (const side of ['keys', 'values'] as const)
-        for (const layer of [0, 1]) {
-          const copied = cache[side][layer];
-          expect(heads(copied, capacity)).toEqual(heads(source[side][layer], 16));
-          expect(
-            numbers(copied)
-              .slice(8, 4 * capacity)
-              .every((value) => value === 0),
-          ).toBe(true);
+        for (const index of [0, 1]) {
+          const copied = numbers(cache.bind()[side][index]);
+          expect(copied.subarray(0, 8)).toEqual(numbers(source.bind()[side][index]).subarray(0, 8));
+          expect(copied.length).toBe(4 * capacity);
+          expect(copied.subarray(8).every((value) => value === 0)).toBe(true);
         }
     }
   });
