@@ -45,7 +45,7 @@ type Step = (cache: KvCache) => Promise<unknown>;
 async function targetSteps(options: { enableProfiling?: boolean; profileFilePrefix?: string }) {
   const path = join(folder, manifest.target.filename);
   const session = await openSession(path, { numThreads: Number(values.threads) }, options);
-  const graph = new OnnxGraph(session, manifest.target, MAX_WIDTH, contextLength);
+  const graph = new OnnxGraph(session, manifest.target, MAX_WIDTH);
   const target = new OnnxTargetModel(graph, manifest, MAX_WIDTH);
   const steps = Array.from({ length: MAX_WIDTH }, (_, index): [string, Step] => [
     `target, ${index + 1} wide`,
@@ -56,7 +56,7 @@ async function targetSteps(options: { enableProfiling?: boolean; profileFilePref
 
 async function mtpSteps(options: { enableProfiling?: boolean; profileFilePrefix?: string }) {
   const session = await openSession(join(folder, mtpConfig!.filename), { numThreads: MTP_THREADS }, options);
-  const graph = new OnnxGraph(session, mtpConfig!, MAX_WIDTH, contextLength);
+  const graph = new OnnxGraph(session, mtpConfig!, MAX_WIDTH);
   const module = new OnnxMtpModule(graph, mtpConfig!, vocabSize, hiddenSize, MAX_WIDTH);
   const steps = [1, 3].map((width): [string, Step] => {
     const states = new Float32Array(width * hiddenSize).fill(0.1);

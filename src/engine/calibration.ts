@@ -42,20 +42,26 @@ async function calibrateAlone(model: LoadedModel): Promise<MeasuredCosts> {
   const state = new Float32Array(manifest.hiddenSize).fill(0.1);
   const plainSamples = lengths.map((): number[] => []);
   const afterRounds: number[] = [];
-  const settled: number[] = [];
   const verifySamples = Array.from({ length: maxWidth + 1 }, (): number[] => []);
   const widths = [...verifySamples.keys()].slice(2);
   const chainSamples: number[] = [];
   const start = performance.now();
   for (let repetition = 0; repetition < MAX_REPETITIONS; repetition += 1) {
     if (repetition >= MIN_REPETITIONS && performance.now() - start > BUDGET_SECONDS * 1000) break;
+    const draft = async (): Promise<unknown> => mtp?.forward(mtpCache!, [1], state);
+    // Verifies and drafts slow each other down: each is timed right after the other, as they come in rounds.
     for (const width of widths) {
       const tokenIds = Array.from({ length: width }, (_, index) => index);
-      const step = async (): Promise<unknown> => target.forward(caches[reference]!, tokenIds);
-      verifySamples[width]!.push(...(await timeSteps([caches[reference]!], lengths[reference]!, step)));
+      const verify = async (): Promise<unknown> => target.forward(caches[reference]!, tokenIds);
+      for (let round = 0; round < 1 + STEPS_PER_SAMPLE; round += 1) {
+        const drafting =
+          mtpCache === null ? [] : await timeSteps([mtpCache], lengths[reference]!, draft, 0, 2);
+        const verifying = await timeSteps([caches[reference]!], lengths[reference]!, verify, 0, 1);
+        if (round === 0) continue;
+        chainSamples.push(...drafting);
+        verifySamples[width]!.push(...verifying);
+      }
     }
-    const draft = async (): Promise<unknown> => mtp?.forward(mtpCache!, [1], state);
-    if (mtpCache !== null) chainSamples.push(...(await timeSteps([mtpCache], lengths[reference]!, draft)));
     const verify = async (): Promise<unknown> => target.forward(caches[reference]!, [1, 2, 3]);
     const plainStep = (index: number) => async (): Promise<unknown> =>
       target.forwardAtWidth(caches[index]!, [1]);
@@ -71,8 +77,9 @@ async function calibrateAlone(model: LoadedModel): Promise<MeasuredCosts> {
       0,
       NUM_PLAIN_STEPS,
     );
-    afterRounds.push(...run.slice(NUM_WARM_UP_STEPS, NUM_WARM_UP_STEPS + NUM_TIMED_STEPS));
-    settled.push(...run.slice(NUM_SETTLING_STEPS));
+    // Of each run by itself, as the machine's speed differs from one to the next.
+    const timed = run.slice(NUM_WARM_UP_STEPS, NUM_WARM_UP_STEPS + NUM_TIMED_STEPS);
+    afterRounds.push(median(timed) / median(run.slice(NUM_SETTLING_STEPS)));
     for (const [index, length] of lengths.entries())
       plainSamples[index]!.push(...(await timeSteps([caches[index]!], length, plainStep(index))));
   }
@@ -83,7 +90,7 @@ async function calibrateAlone(model: LoadedModel): Promise<MeasuredCosts> {
   return {
     lengths,
     plainSeconds,
-    plainAfterRounds: clippedMean(afterRounds) / clippedMean(settled),
+    plainAfterRounds: median(afterRounds),
     verifyRatios: verifyRatios(
       widths,
       widths.map((width) => median(verifySamples[width]!) / plainSeconds[reference]!),

@@ -1,43 +1,52 @@
 /**
  * What the graphs' attention must be told of one sequence: where its tokens stand, and what each of them may look at
- * (scripts/train/foretoken_train/cached_attention.py). Buffers and tensors are made once.
+ * (scripts/train/foretoken_train/cached_attention.py). Tensors are made once and used again.
  */
 import * as ort from 'onnxruntime-node';
 
 /** What softmax makes 0 of, and no sum makes infinite. */
 const UNSEEN = -1e30;
+/** More than any forward has tokens. */
+const MAX_WIDTH = 2 ** 16;
 
 /** 0 up to a token's own position, UNSEEN behind. */
 export class AttentionBias {
   private readonly groupSize: number;
-  private readonly numbers: Float32Array; // [maxWidth, groupSize, maxLength]
+  private numbers = new Float32Array(0); // of the largest tensor so far
   private readonly tensors = new Map<number, ort.Tensor>();
-  private readonly maxLength: number;
 
   /** `groupSize`: query heads to a key-value head. */
-  constructor(groupSize: number, maxWidth: number, maxLength: number) {
+  constructor(groupSize: number) {
     this.groupSize = groupSize;
-    this.maxLength = maxLength;
-    this.numbers = new Float32Array(maxWidth * groupSize * maxLength);
   }
 
   /** [width, groupSize, boundLength], for `width` tokens behind `pastLength` positions; the next call overwrites it. */
   tensor(pastLength: number, width: number, boundLength: number): ort.Tensor {
-    const { groupSize, numbers } = this;
+    const { groupSize } = this;
+    const tensor = this.unfilled(width, boundLength);
+    const numbers = tensor.data as Float32Array;
     for (let row = 0; row < width * groupSize; row += 1) {
       const start = row * boundLength;
       const seen = start + pastLength + Math.floor(row / groupSize) + 1;
       numbers.fill(0, start, seen);
       numbers.fill(UNSEEN, seen, start + boundLength);
     }
-    const key = width * (this.maxLength + 1) + boundLength;
-    let tensor = this.tensors.get(key);
-    if (tensor === undefined) {
-      const view = numbers.subarray(0, width * groupSize * boundLength);
-      tensor = new ort.Tensor('float32', view, [width, groupSize, boundLength]);
-      this.tensors.set(key, tensor);
-    }
     return tensor;
+  }
+
+  private unfilled(width: number, boundLength: number): ort.Tensor {
+    const size = width * this.groupSize * boundLength;
+    if (size > this.numbers.length) {
+      this.numbers = new Float32Array(Math.max(size, 2 * this.numbers.length));
+      this.tensors.clear();
+    }
+    const key = boundLength * MAX_WIDTH + width;
+    const known = this.tensors.get(key);
+    if (known !== undefined) return known;
+    const dims = [width, this.groupSize, boundLength];
+    const made = new ort.Tensor('float32', this.numbers.subarray(0, size), dims);
+    this.tensors.set(key, made);
+    return made;
   }
 }
 

@@ -30,7 +30,7 @@ export class OnnxGraph {
   private readonly pastLengths = new ort.Tensor('int64', new BigInt64Array(1), [1]);
   private readonly bias: AttentionBias;
 
-  constructor(session: ort.InferenceSession, config: GraphConfig, maxWidth: number, capacity: number) {
+  constructor(session: ort.InferenceSession, config: GraphConfig, maxWidth: number) {
     this.session = session;
     this.config = config;
     this.pastKeys = perCache(config.inputs.past_key_names, config);
@@ -39,7 +39,7 @@ export class OnnxGraph {
     this.presentValues = perCache(config.outputs.present_value_names, config);
     this.tokenIds = new TokenIntegers(maxWidth);
     this.positionIds = new TokenIntegers(maxWidth);
-    this.bias = new AttentionBias(groupSizeOf(session, ATTENTION_BIAS), maxWidth, capacity);
+    this.bias = new AttentionBias(groupSizeOf(session, ATTENTION_BIAS));
   }
 
   /** Runs `tokenIds` behind what the cache holds; `feeds` and `fetches` carry everything else but cache and positions. */

@@ -91,6 +91,6 @@ export async function loadMtpModule(
       path,
     );
   }
-  const graph = new OnnxGraph(session, config, maxWidth, manifest.contextLength);
+  const graph = new OnnxGraph(session, config, maxWidth);
   return new OnnxMtpModule(graph, config, vocabSize, hiddenSize, maxWidth);
 }

@@ -45,18 +45,12 @@ export class OnnxSharedGraph {
   private readonly widths: ort.Tensor; // [numSequences]
   private readonly pastLengths: ort.Tensor; // [numSequences]
 
-  constructor(
-    session: ort.InferenceSession,
-    config: GraphConfig,
-    numSequences: number,
-    maxWidth: number,
-    capacity: number,
-  ) {
+  constructor(session: ort.InferenceSession, config: GraphConfig, numSequences: number, maxWidth: number) {
     this.session = session;
     this.numSequences = numSequences;
     this.names = cacheNames(numSequences, config);
     this.biases = this.names.map(
-      (_, sequence) => new AttentionBias(groupSizeOf(session, biasName(sequence)), maxWidth, capacity),
+      (_, sequence) => new AttentionBias(groupSizeOf(session, biasName(sequence))),
     );
     this.tokenIds = new TokenIntegers(numSequences * maxWidth);
     this.positionIds = new TokenIntegers(numSequences * maxWidth);

@@ -187,7 +187,7 @@ export async function loadSharedModels(
       { name: config.outputs.hidden_states, ...states },
       ...expectedSharedCaches(config, numSequences),
     ]);
-    return new OnnxSharedGraph(session, config, numSequences, maxWidth, manifest.contextLength);
+    return new OnnxSharedGraph(session, config, numSequences, maxWidth);
   };
   const graph = await open(files.target, manifest.target, [], null, numThreads);
   const target = new OnnxSharedTarget(graph, manifest, maxWidth, widths);

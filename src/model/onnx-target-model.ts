@@ -79,9 +79,5 @@ export async function loadTargetModel(
     session.outputMetadata,
     expectedOutputs(config, manifest.vocabSize, manifest.hiddenSize),
   );
-  return new OnnxTargetModel(
-    new OnnxGraph(session, config, maxWidth, manifest.contextLength),
-    manifest,
-    maxWidth,
-  );
+  return new OnnxTargetModel(new OnnxGraph(session, config, maxWidth), manifest, maxWidth);
 }

@@ -15,7 +15,7 @@ const feeds = {
   input_ids: new ort.Tensor('int64', BigInt64Array.of(5n, 6n), [1, 2]),
   position_ids: new ort.Tensor('int64', BigInt64Array.of(0n, 1n), [1, 2]),
   past_lengths: new ort.Tensor('int64', BigInt64Array.of(0n), [1]),
-  attention_bias: new AttentionBias(5, 2, 4).tensor(0, 2, 4),
+  attention_bias: new AttentionBias(5).tensor(0, 2, 4),
   hidden_states: new ort.Tensor('float32', new Float32Array(2 * hiddenSize).fill(0.5), [1, 2, hiddenSize]),
   'past_key_values.0.key': new ort.Tensor('float32', new Float32Array(4 * 64), [1, 4, 64]),
   'past_key_values.0.value': new ort.Tensor('float32', new Float32Array(4 * 64), [1, 4, 64]),
