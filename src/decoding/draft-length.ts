@@ -13,8 +13,11 @@ import type { StepCosts } from './step-costs.ts';
 
 /** Weight of one round in the running rate. */
 const SMOOTHING = 0.06;
-/** After so many rounds without drafts one draft is tried again, as the text may have become predictable. */
-const ROUNDS_BETWEEN_PROBES = 24;
+/**
+ * After so many rounds without drafts one draft is tried again, as the text may have become predictable; after twice as many
+ * the next time, as the module must first catch up with what it has not seen.
+ */
+const ROUNDS_BEFORE_PROBE = 24;
 
 /** What a round came to. */
 export interface DraftedRound extends VerifiedDrafts {
@@ -36,6 +39,7 @@ export class DraftLength {
   private tokens: number | null = null;
   private seconds = 0;
   private numRoundsWithoutDrafts = 0;
+  private roundsBeforeProbe = ROUNDS_BEFORE_PROBE;
 
   constructor(estimate: AcceptanceEstimate, costs: StepCosts) {
     this.estimate = estimate;
@@ -66,6 +70,7 @@ export class DraftLength {
     }
     if (wantsAnother([])) {
       this.numRoundsWithoutDrafts = 0;
+      this.roundsBeforeProbe = ROUNDS_BEFORE_PROBE;
       return {
         ...noDrafts,
         wantsAnother,
@@ -73,8 +78,9 @@ export class DraftLength {
       };
     }
     this.numRoundsWithoutDrafts += 1;
-    if (this.numRoundsWithoutDrafts < ROUNDS_BETWEEN_PROBES) return noDrafts;
+    if (this.numRoundsWithoutDrafts < this.roundsBeforeProbe) return noDrafts;
     this.numRoundsWithoutDrafts = 0;
+    this.roundsBeforeProbe *= 2;
     return fixedDepth(1);
   }
 

@@ -10,9 +10,9 @@ const MIN_REPETITIONS = 3;
 const MAX_REPETITIONS = 25;
 /** Steps run back to back per sample, as in real decoding, after one that warms the caches and is not counted. */
 const STEPS_PER_SAMPLE = 3;
+const NUM_PLAIN_STEPS = 32;
 /** Plain steps right after wider ones are slower; from here on they are not. */
 const NUM_SETTLING_STEPS = 12;
-const NUM_PLAIN_STEPS = 32;
 /** Rounds of an ordinary depth, before these. */
 const NUM_ROUNDS_BEFORE = 6;
 /** Where the cost of width is measured; it is scaled from there. */

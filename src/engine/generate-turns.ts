@@ -56,13 +56,14 @@ export async function* generateTurns(
   const draftLength = new DraftLength(context.acceptance.forSequence(), context.costs.of(1));
   const lookup = job.adaptive && job.maxDraftTokens > 0 ? new PromptLookup(target.vocabSize) : null;
   lookup?.push(kv.tokenIds);
+  let hasDrafted = false;
   // Posting a message is part of what a round costs; it can only be charged to the next one.
   let start = clock.seconds;
   while (finish === null) {
     yield job.sharesPasses ? 'together' : 'alone';
     const costs = context.costs.of(lane.numSharing);
     draftLength.useCosts(costs);
-    if (context.plainSteps.isDue()) await measurePlainSteps(state, context);
+    if (context.plainSteps.isDue(hasDrafted)) await measurePlainSteps(state, context);
     const maxDraftTokens = Math.min(job.maxDraftTokens, job.maxTokens - numGenerated - 1);
     const found = lookup?.find(maxDraftTokens) ?? NOTHING_FOUND;
     const plan = job.adaptive
@@ -70,7 +71,8 @@ export async function* generateTurns(
       : fixedDepth(maxDraftTokens);
     const round = await decodeRound(state, plan);
     kv.tokenIds.push(...round.tokenIds);
-    learn(round, draftLength, costs, context);
+    learn(round, draftLength, costs, context, hasDrafted);
+    hasDrafted = round.numDrafted > 0;
     lookup?.push(round.tokenIds);
     const numUntilEos = endOfText(job, model.manifest.eosTokenIds, round.tokenIds);
     const tokens = decidedTokens(job, round, numUntilEos, target.vocabSize);
@@ -187,9 +189,11 @@ function learn(
   draftLength: DraftLength,
   costs: StepCosts,
   { acceptance }: WorkerContext,
+  isCaughtUp: boolean,
 ): void {
   costs.observeVerify(round.numDraftTokens + 1, round.contextLength, round.verifySeconds);
-  if (round.numDrafted > 0) costs.observeDraft(round.numDrafted, round.draftSeconds);
+  // What the module has to catch up with once is not what drafting goes on to cost.
+  if (round.numDrafted > 0 && isCaughtUp) costs.observeDraft(round.numDrafted, round.draftSeconds);
   draftLength.record(round);
   acceptance.record(round);
 }

@@ -7,6 +7,8 @@
 export const NUM_WARM_UP_STEPS = 3;
 export const NUM_TIMED_STEPS = 3;
 
+/** A round without drafts takes about so much of the time of one with some, and counts as much. */
+const SHARE_WITHOUT_DRAFTS = 1 / 3;
 const FIRST_INTERVAL_ROUNDS = 96;
 const NUM_FIRST = 10;
 const LATER_INTERVAL_ROUNDS = 256;
@@ -15,9 +17,9 @@ export class PlainStepSchedule {
   private numTaken = 0;
   private numRoundsLeft = FIRST_INTERVAL_ROUNDS;
 
-  /** Called before every round. */
-  isDue(): boolean {
-    this.numRoundsLeft -= 1;
+  /** Called before every round; `afterDrafts`: the round before had some. */
+  isDue(afterDrafts: boolean): boolean {
+    this.numRoundsLeft -= afterDrafts ? 1 : SHARE_WITHOUT_DRAFTS;
     if (this.numRoundsLeft > 0) return false;
     this.numTaken += 1;
     this.numRoundsLeft = this.numTaken < NUM_FIRST ? FIRST_INTERVAL_ROUNDS : LATER_INTERVAL_ROUNDS;

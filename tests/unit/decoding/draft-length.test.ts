@@ -166,13 +166,14 @@ describe('DraftLength', () => {
     expect(plan.numToVerify(made)).toBe(2);
   });
 
-  it('tries one draft again every 24th round', () => {
+  it('tries one draft again after 24 rounds, and each time after twice as many', () => {
     const draftLength = withRates(1, dear);
-    const depths = Array.from({ length: 50 }, () => depthOf(draftLength));
+    const depths = Array.from({ length: 200 }, () => depthOf(draftLength));
     const probes = depths.flatMap((depth, round) => (depth > 0 ? [[round, depth]] : []));
     expect(probes).toEqual([
       [23, 1],
-      [47, 1],
+      [71, 1],
+      [167, 1],
     ]);
   });
 
