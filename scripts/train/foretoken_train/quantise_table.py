@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--calibration", type=Path, nargs="+", help="token files; without them, no static quantisation")
     parser.add_argument("--out", type=Path, required=True, help="quantisation.json to write")
     parser.add_argument("--keep", type=Path, help="folder for a model folder of each precision, to time")
-    parser.add_argument("--rows", type=int, default=32)
+    parser.add_argument("--rows", type=int, default=96)
     parser.add_argument("--row-length", type=int, default=512)
 
 
