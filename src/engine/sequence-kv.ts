@@ -27,7 +27,7 @@ export function commonPrefixLength(one: readonly number[], other: readonly numbe
 /**
  * Positions of `kv` that a prompt can take over. The last token that both have in common is computed anew: its
  * forward gives the logits after a whole prompt, or the state that the MTP module combines with the first token that
- * differs. A lone token is computed at a width that agrees, as any other, so the text stays bit-identical.
+ * differs. A token by itself is computed at a width that agrees (ExactWidths), so the text stays bit-identical.
  */
 export function numReusablePositions(
   kv: SequenceKv,

@@ -51,9 +51,7 @@ class CachedAttention:
             for part in ("key", "value")
         ]
 
-    def prepare(self, builder: GraphBuilder, cos: np.ndarray, sin: np.ndarray) -> None:
-        builder.external("cos", cos)
-        builder.external("sin", sin)
+    def prepare(self, builder: GraphBuilder) -> None:
         builder.inline("head_rows", np.asarray([1, -1, self.shape.head_size], np.int64))
         builder.inline("token_rows", np.asarray([1, -1, self.shape.group_size * self.shape.head_size], np.int64))
         for suffix in self.suffixes:
@@ -129,7 +127,7 @@ class CachedAttention:
 
     def last_rows(self, builder: GraphBuilder, x: str, name: str) -> str:
         if self.num_sequences == 1:
-            return builder.node("Gather", [x, builder.inline("last", np.asarray([-1], np.int64))], [name], axis=1)
+            return builder.last_row(x, name)
         builder.inline("axis", np.asarray(0, np.int64))
         builder.inline("one_row", np.ones(1, np.int64))
         builder.node("CumSum", ["widths", "axis"], ["ends"])

@@ -10,7 +10,7 @@ from .quantise import Precision
 def target_graph(builder: GraphBuilder, rotary: tuple[np.ndarray, np.ndarray], head: Precision) -> ModelProto:
     """model.onnx: logits and post-final-norm hidden states of every position."""
     shape = builder.shape
-    builder.attention.prepare(builder, *rotary)
+    builder.attention_inputs(*rotary)
     x, residual = builder.embedded(), None
     for index in range(shape.num_layers):
         x, residual = builder.block(x, residual, f"blocks.{index}", index)
@@ -38,7 +38,7 @@ def mtp_graph(
     (FR-Spec, arXiv 2502.14856).
     """
     shape = builder.shape
-    builder.attention.prepare(builder, *rotary)
+    builder.attention_inputs(*rotary)
     joined = builder.node(
         "Concat", [builder.norm("hidden_states", "mtp.hidden_norm"), builder.embedded()], ["mtp.joined"], axis=-1
     )

@@ -32,8 +32,8 @@ class Attention(Protocol):
     def caches(self, prefix: str, num_layers: int) -> list[ValueInfoProto]:
         """prefix: `past_key_values` or `present`."""
 
-    def prepare(self, builder: "GraphBuilder", cos: np.ndarray, sin: np.ndarray) -> None:
-        """Adds what all layers share."""
+    def prepare(self, builder: "GraphBuilder") -> None:
+        """Adds what all layers share, rotary tables aside."""
 
     def attend(self, builder: "GraphBuilder", qkv: str, name: str, layer: int) -> str:
         """qkv [1, n, querySize + 2 * kvSize]; returns [1, n, querySize]."""
@@ -130,6 +130,16 @@ class GraphBuilder:
         values = self.node("QuantizeLinear", [x, scale, zero_point], [f"{name}.input"])
         self.quantised_inputs[x, activation] = [values, scale, zero_point]
         return self.quantised_inputs[x, activation]
+
+    def attention_inputs(self, cos: np.ndarray, sin: np.ndarray) -> None:
+        """What the attention of all layers shares."""
+        self.external("cos", cos)
+        self.external("sin", sin)
+        self.attention.prepare(self)
+
+    def last_row(self, x: str, name: str) -> str:
+        """x [1, n, width]; returns [1, 1, width]."""
+        return self.node("Gather", [x, self.inline("last", np.asarray([-1], np.int64))], [name], axis=1)
 
     def split(self, x: str, columns: dict[str, int]) -> list[str]:
         """x [1, n, sum] in parts of so many columns."""

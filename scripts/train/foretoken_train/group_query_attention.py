@@ -31,12 +31,10 @@ class GroupQueryAttention:
         names = [f"{prefix}.{layer}.{part}" for layer in range(num_layers) for part in ("key", "value")]
         return [float_value(name, sizes) for name in names]
 
-    def prepare(self, builder: GraphBuilder, cos: np.ndarray, sin: np.ndarray) -> None:
+    def prepare(self, builder: GraphBuilder) -> None:
         builder.node("Shape", ["attention_mask"], ["total_length.long"], start=1, end=2)
         builder.node("Cast", ["total_length.long"], ["total_length"], to=TensorProto.INT32)
         builder.node("Sub", ["total_length", builder.inline("one", np.ones(1, np.int32))], ["last_position"])
-        builder.external("cos", cos)
-        builder.external("sin", sin)
 
     def attend(self, builder: GraphBuilder, qkv: str, name: str, layer: int) -> str:
         past, present = f"past_key_values.{layer}", f"present.{layer}"
@@ -51,4 +49,4 @@ class GroupQueryAttention:
         )
 
     def last_rows(self, builder: GraphBuilder, x: str, name: str) -> str:
-        return builder.node("Gather", [x, builder.inline("last", np.asarray([-1], np.int64))], [name], axis=1)
+        return builder.last_row(x, name)
