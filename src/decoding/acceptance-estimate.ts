@@ -21,24 +21,30 @@ export interface VerifiedDrafts {
   /** [numDraftTokens], of the module's drafts: how far each led (DraftPlan). */
   readonly margins: readonly number[];
   readonly numAccepted: number;
+  /** [numAccepted + 1]: how far the target's own choices led. */
+  readonly targetMargins: readonly number[];
 }
 
 /**
- * Two views of the module's drafts: by position, for drafts to come; by the lead that a draft had, for those made. And
- * of looked-up drafts, by the length of the match before them, drafts accepted on the way included.
+ * Three views of the module's drafts: by position, for drafts to come; by the lead that a draft had, for those made; and by
+ * the lead of the target's choice in their place, which is known without drafting. And of looked-up drafts, by the
+ * length of the match before them, drafts accepted on the way included.
  */
 export class AcceptanceEstimate {
   private readonly positions: number[]; // [maxDraftTokens]
   private readonly margins: number[]; // [MARGIN_ENDS.length]
+  private readonly targetMargins: number[]; // [MARGIN_ENDS.length]
   private readonly matches: number[]; // [MATCH_ENDS.length]
 
   constructor(
     positions: readonly number[],
     margins: readonly number[],
+    targetMargins: readonly number[] = margins,
     matches: readonly number[] = PRIOR_BY_MATCH,
   ) {
     this.positions = [...positions];
     this.margins = [...margins];
+    this.targetMargins = [...targetMargins];
     this.matches = [...matches];
   }
 
@@ -57,6 +63,7 @@ export class AcceptanceEstimate {
     return new AcceptanceEstimate(
       mixed(this.positions, prior.positions),
       mixed(this.margins, prior.margins),
+      mixed(this.targetMargins, prior.targetMargins),
       mixed(this.matches, prior.matches),
     );
   }
@@ -71,12 +78,22 @@ export class AcceptanceEstimate {
     return this.margins[indexBelow(MARGIN_ENDS, margin)]!;
   }
 
+  /** Of a first draft, had one been made, in the place of a token that the target chose with a lead of `margin` nats. */
+  withTargetMargin(margin: number): number {
+    return this.targetMargins[indexBelow(MARGIN_ENDS, margin)]!;
+  }
+
+  /** Nothing was drafted for a while, and what the target chose since lets expect this of first drafts. */
+  expect(rate: number): void {
+    this.positions[0] = rate;
+  }
+
   /** Of a looked-up draft behind a match of so many tokens. */
   afterMatch(matchLength: number): number {
     return this.matches[indexBelow(MATCH_ENDS, matchLength)]!;
   }
 
-  record({ numDraftTokens, matchLength, margins, numAccepted }: VerifiedDrafts): void {
+  record({ numDraftTokens, matchLength, margins, numAccepted, targetMargins }: VerifiedDrafts): void {
     const numReached = Math.min(numDraftTokens, numAccepted + 1);
     for (let position = 0; position < numReached; position += 1) {
       const accepted = position < numAccepted ? 1 : 0;
@@ -85,6 +102,7 @@ export class AcceptanceEstimate {
       } else {
         observe(this.positions, position, accepted);
         observe(this.margins, indexBelow(MARGIN_ENDS, margins[position]!), accepted);
+        observe(this.targetMargins, indexBelow(MARGIN_ENDS, targetMargins[position]!), accepted);
       }
     }
   }

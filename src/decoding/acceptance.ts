@@ -5,6 +5,8 @@ export interface Verdict {
   /** The tokens that the round decides: the accepted drafts, then the recovered or bonus token. */
   readonly tokenIds: number[];
   readonly numAccepted: number;
+  /** [tokenIds.length]: how far each led over the next best token (Sampler.margin). */
+  readonly targetMargins: readonly number[];
 }
 
 /**
@@ -20,6 +22,7 @@ export function acceptDrafts(
   vocabSize: number,
 ): Verdict {
   const tokenIds: number[] = [];
+  const targetMargins: number[] = [];
   for (let row = 0; row <= drafts.length; row += 1) {
     const choice = sampler.choose(
       logits.subarray(row * vocabSize, (row + 1) * vocabSize),
@@ -27,7 +30,8 @@ export function acceptDrafts(
     );
     sampler.push(choice);
     tokenIds.push(choice);
+    targetMargins.push(sampler.margin);
     if (choice !== drafts[row]) break;
   }
-  return { tokenIds, numAccepted: tokenIds.length - 1 };
+  return { tokenIds, numAccepted: tokenIds.length - 1, targetMargins };
 }

@@ -13,11 +13,13 @@ import type { StepCosts } from './step-costs.ts';
 
 /** Weight of one round in the running rate. */
 const SMOOTHING = 0.06;
-/**
- * After so many rounds without drafts one draft is tried again, as the text may have become predictable; after twice as many
- * the next time, as the module must first catch up with what it has not seen.
- */
-const ROUNDS_BEFORE_PROBE = 24;
+/** Drafting is not taken up again sooner, and must pay for what the module catches up with in so many rounds. */
+const MIN_ROUNDS_WITHOUT_DRAFTS = 16;
+const ROUNDS_TO_PAY = 24;
+/** After so many one draft is tried whatever is expected of it; after twice as many the next time. */
+const ROUNDS_BEFORE_PROBE = 192;
+/** Weight of one token in what is expected of first drafts while none are made. */
+const OUTLOOK_SMOOTHING = 0.1;
 
 /** What a round came to. */
 export interface DraftedRound extends VerifiedDrafts {
@@ -39,6 +41,9 @@ export class DraftLength {
   private tokens: number | null = null;
   private seconds = 0;
   private numRoundsWithoutDrafts = 0;
+  private pendingTokens = 0;
+  /** Acceptance that first drafts would have had of late, by how sure the target was; null where they were made. */
+  private outlook: number | null = null;
   private roundsBeforeProbe = ROUNDS_BEFORE_PROBE;
 
   constructor(estimate: AcceptanceEstimate, costs: StepCosts) {
@@ -68,9 +73,11 @@ export class DraftLength {
     if (lookup.numDraftTokens > 0 && lookup.gain > others) {
       return lookedUpDrafts(found, lookup.numDraftTokens);
     }
+    if (this.isWorthTrying(maxDraftTokens, length, rate)) this.estimate.expect(this.outlook!);
     if (wantsAnother([])) {
       this.numRoundsWithoutDrafts = 0;
       this.roundsBeforeProbe = ROUNDS_BEFORE_PROBE;
+      this.outlook = null;
       return {
         ...noDrafts,
         wantsAnother,
@@ -84,9 +91,25 @@ export class DraftLength {
     return fixedDepth(1);
   }
 
+  /** Tokens that the module must catch up with before its next draft. */
+  get numPending(): number {
+    return this.pendingTokens;
+  }
+
+  /** Of a round that was not planned: it decided one token without drafts. */
+  passedOver(): void {
+    this.pendingTokens += 1;
+  }
+
   record(round: DraftedRound): void {
     const { contextLength, numDrafted, numDraftTokens, numAccepted } = round;
     this.estimate.record(round);
+    this.pendingTokens = numDrafted > 0 ? 0 : this.pendingTokens + numAccepted + 1;
+    if (numDraftTokens === 0) {
+      const expected = this.estimate.withTargetMargin(round.targetMargins[0]!);
+      this.outlook ??= expected;
+      this.outlook += OUTLOOK_SMOOTHING * (expected - this.outlook);
+    }
     const seconds = this.verifySeconds(numDraftTokens, contextLength) + this.costs.draftSeconds(numDrafted);
     if (this.tokens === null) {
       this.tokens = numAccepted + 1;
@@ -95,6 +118,15 @@ export class DraftLength {
     }
     this.tokens += SMOOTHING * (numAccepted + 1 - this.tokens);
     this.seconds += SMOOTHING * (seconds - this.seconds);
+  }
+
+  /** Whether single drafts, of which `outlook` is expected, would pay for themselves and for catching up. */
+  private isWorthTrying(maxDraftTokens: number, length: number, rate: number): boolean {
+    const { outlook, numRoundsWithoutDrafts, costs } = this;
+    if (outlook === null || maxDraftTokens === 0) return false;
+    if (numRoundsWithoutDrafts < MIN_ROUNDS_WITHOUT_DRAFTS) return false;
+    const moreSeconds = this.verifySeconds(1, length) + costs.draftSeconds(1) - this.verifySeconds(0, length);
+    return ROUNDS_TO_PAY * (outlook - rate * moreSeconds) > rate * costs.catchUpSeconds(this.pendingTokens);
   }
 
   /** Verifying the first of what was looked up. */

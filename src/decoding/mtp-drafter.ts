@@ -5,25 +5,30 @@
 import type { KvCache, MtpModule } from '../model/target-model.ts';
 import type { Drafter } from './drafter.ts';
 
+/** States of so many of the module's widest forwards are kept back: a text that nobody drafts of costs it nothing. */
+const MAX_PENDING_FORWARDS = 4;
+
 export class MtpDrafter implements Drafter {
   private readonly module: MtpModule;
   private readonly cache: KvCache;
   private readonly hiddenSize: number;
-  private readonly pendingStates: Float32Array; // [module.maxWidth, hiddenSize]
+  private readonly pendingStates: Float32Array; // [maxPending, hiddenSize]
+  private readonly maxPending: number;
   private pendingTokenIds: number[] = [];
 
   constructor(module: MtpModule, cache: KvCache, hiddenSize: number) {
     this.module = module;
     this.cache = cache;
     this.hiddenSize = hiddenSize;
-    this.pendingStates = new Float32Array(module.maxWidth * hiddenSize);
+    this.maxPending = MAX_PENDING_FORWARDS * module.maxWidth;
+    this.pendingStates = new Float32Array(this.maxPending * hiddenSize);
   }
 
   /** Only copies: the module runs when a draft is wanted, or when no more states can be kept back. */
   async observe(tokenIds: readonly number[], hiddenStates: Float32Array): Promise<void> {
-    const { hiddenSize, module } = this;
+    const { hiddenSize } = this;
     for (let index = 0; index < tokenIds.length; index += 1) {
-      if (this.pendingTokenIds.length === module.maxWidth) await this.catchUp();
+      if (this.pendingTokenIds.length === this.maxPending) await this.catchUp();
       const row = hiddenStates.subarray(index * hiddenSize, (index + 1) * hiddenSize);
       this.pendingStates.set(row, this.pendingTokenIds.length * hiddenSize);
       this.pendingTokenIds.push(tokenIds[index]!);
@@ -37,10 +42,9 @@ export class MtpDrafter implements Drafter {
   ): Promise<number[]> {
     const { hiddenSize } = this;
     const drafts: number[] = [];
-    const numPending = this.pendingTokenIds.length;
     let { logits, hiddenStates } = await this.catchUp();
     const verifiedLength = this.cache.length;
-    let state = hiddenStates.slice((numPending - 1) * hiddenSize, numPending * hiddenSize);
+    let state = hiddenStates.slice(-hiddenSize);
     drafts.push(choose(logits, 0));
     while (this.cache.length < this.cache.capacity && wantsAnother()) {
       ({ logits, hiddenStates } = await this.module.forward(this.cache, [drafts.at(-1)!], state));
@@ -56,14 +60,17 @@ export class MtpDrafter implements Drafter {
     if (this.pendingTokenIds.length > 0) await this.catchUp();
   }
 
+  /** Returns the output of the last forward that this takes. */
   private async catchUp(): ReturnType<MtpModule['forward']> {
-    const tokenIds = this.pendingTokenIds;
-    if (tokenIds.length === 0) throw new Error('expected a verified token to draft from, found none');
+    const { module, hiddenSize, pendingStates } = this;
+    const pending = this.pendingTokenIds;
+    if (pending.length === 0) throw new Error('expected a verified token to draft from, found none');
     this.pendingTokenIds = [];
-    return await this.module.forward(
-      this.cache,
-      tokenIds,
-      this.pendingStates.subarray(0, tokenIds.length * this.hiddenSize),
-    );
+    for (let start = 0; ; start += module.maxWidth) {
+      const tokenIds = pending.slice(start, start + module.maxWidth);
+      const states = pendingStates.subarray(start * hiddenSize, (start + tokenIds.length) * hiddenSize);
+      const output = await module.forward(this.cache, tokenIds, states);
+      if (start + tokenIds.length === pending.length) return output;
+    }
   }
 }

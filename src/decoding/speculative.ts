@@ -72,6 +72,7 @@ export async function decodeRound(state: DecodingState, plan: DraftPlan): Promis
     matchLength: plan.matchLength,
     margins,
     numAccepted: verdict.numAccepted,
+    targetMargins: verdict.targetMargins,
     contextLength,
     draftSeconds,
     verifySeconds,

@@ -9,6 +9,8 @@ import { clippedMean } from './robust-statistics.ts';
 const NUM_RECENT = 16;
 const NUM_PRIOR = 4;
 const SMOOTHING = 0.05;
+/** What the module takes for a token that it catches up with, relative to a draft, before any was measured. */
+const CATCH_UP_SHARE = 0.25;
 
 export interface MeasuredCosts {
   /** Context lengths at which plain steps were measured, ascending. */
@@ -53,6 +55,7 @@ export class StepCosts {
   // One scale for all widths and one for all depths: a depth that is not chosen stays comparable to those that are.
   private readonly verifyScale = new RunningScale();
   private readonly draftScale = new RunningScale();
+  private readonly catchUpScale = new RunningScale();
   private readonly plainDrift: PlainDrift;
   private restSeconds: number | null = null;
 
@@ -79,6 +82,11 @@ export class StepCosts {
     return this.measured.draftSeconds[numDraftTokens]! * this.draftScale.value;
   }
 
+  /** Before the first draft after a pause, the module takes the tokens that were decided meanwhile. */
+  catchUpSeconds(numTokens: number): number {
+    return numTokens * this.measuredCatchUp * this.catchUpScale.value;
+  }
+
   /** Of a step between rounds. */
   observePlain(length: number, seconds: number): void {
     this.plainDrift.observe(seconds / (this.measuredPlain(length) * this.measured.plainAfterRounds));
@@ -96,6 +104,14 @@ export class StepCosts {
 
   observeDraft(numDraftTokens: number, seconds: number): void {
     this.draftScale.observe(seconds / this.measured.draftSeconds[numDraftTokens]!);
+  }
+
+  observeCatchUp(numTokens: number, seconds: number): void {
+    this.catchUpScale.observe(seconds / (numTokens * this.measuredCatchUp));
+  }
+
+  private get measuredCatchUp(): number {
+    return CATCH_UP_SHARE * this.measured.draftSeconds[1]!;
   }
 
   private measuredVerify(width: number, length: number): number {

@@ -1,7 +1,7 @@
 /** One generate job, turn by turn: prefill chunks, then rounds. Its KV is not its own: whoever lent it takes it back. */
 import { secondsSince, type DecodingState } from '../decoding/decoding-state.ts';
 import { DraftLength } from '../decoding/draft-length.ts';
-import { fixedDepth } from '../decoding/draft-plan.ts';
+import { fixedDepth, noDrafts, type DraftPlan } from '../decoding/draft-plan.ts';
 import { tokenLogprobs } from '../decoding/logprobs.ts';
 import { MtpDrafter } from '../decoding/mtp-drafter.ts';
 import { prefill, type PrefillChunk } from '../decoding/prefill.ts';
@@ -10,6 +10,7 @@ import { Sampler } from '../decoding/sampler.ts';
 import { decodeRound, type Round } from '../decoding/speculative.ts';
 import type { StepCosts } from '../decoding/step-costs.ts';
 import type { FinishReason } from '../metrics/engine-observer.ts';
+import { decidingWidth } from '../model/target-model.ts';
 import type { Lane } from './lane.ts';
 import { NUM_TIMED_STEPS, NUM_WARM_UP_STEPS } from './plain-step-schedule.ts';
 import { mayReuse, type DecidedToken, type GenerateJob } from './protocol.ts';
@@ -56,6 +57,9 @@ export async function* generateTurns(
   const draftLength = new DraftLength(context.acceptance.forSequence(), context.costs.of(1));
   const lookup = job.adaptive && job.maxDraftTokens > 0 ? new PromptLookup(target.vocabSize) : null;
   lookup?.push(kv.tokenIds);
+  // A fixed depth is kept to.
+  const servesPlainSteps = decidingWidth(1, model.widths) === 1 && (job.adaptive || job.maxDraftTokens === 0);
+  let numPlainLeft = 0;
   let hasDrafted = false;
   // Posting a message is part of what a round costs; it can only be charged to the next one.
   let start = clock.seconds;
@@ -63,15 +67,22 @@ export async function* generateTurns(
     yield job.sharesPasses ? 'together' : 'alone';
     const costs = context.costs.of(lane.numSharing);
     draftLength.useCosts(costs);
-    if (context.plainSteps.isDue(hasDrafted)) await measurePlainSteps(state, context);
+    if (context.plainSteps.isDue(hasDrafted)) {
+      if (servesPlainSteps && lane.numSharing === 1) numPlainLeft = NUM_WARM_UP_STEPS + NUM_TIMED_STEPS;
+      else await measurePlainSteps(state, context);
+    }
+    const isPlain = numPlainLeft > 0 && lane.numSharing === 1;
     const maxDraftTokens = Math.min(job.maxDraftTokens, job.maxTokens - numGenerated - 1);
     const found = lookup?.find(maxDraftTokens) ?? NOTHING_FOUND;
-    const plan = job.adaptive
-      ? draftLength.plan(maxDraftTokens, cache.length, found)
-      : fixedDepth(maxDraftTokens);
-    const round = await decodeRound(state, plan);
+    const plan = (): DraftPlan =>
+      job.adaptive ? draftLength.plan(maxDraftTokens, cache.length, found) : fixedDepth(maxDraftTokens);
+    const round = await decodeRound(state, isPlain ? noDrafts : plan());
     kv.tokenIds.push(...round.tokenIds);
-    learn(round, draftLength, costs, context, hasDrafted);
+    if (isPlain) {
+      numPlainLeft -= 1;
+      draftLength.passedOver();
+      if (numPlainLeft < NUM_TIMED_STEPS) costs.observePlain(round.contextLength, round.verifySeconds);
+    } else learn(round, draftLength, costs, context);
     hasDrafted = round.numDrafted > 0;
     lookup?.push(round.tokenIds);
     const numUntilEos = endOfText(job, model.manifest.eosTokenIds, round.tokenIds);
@@ -83,24 +94,27 @@ export async function* generateTurns(
       baselineSeconds += costs.plainSeconds(round.contextLength + index) + round.chooseSeconds;
     const decodeSeconds = clock.seconds - start;
     start = clock.seconds;
-    costs.observeRound(decodeSeconds - round.draftSeconds - round.verifySeconds);
-    post({
-      type: 'tokens-decided',
-      id,
-      tokens,
-      round: {
-        numSharing: lane.numSharing,
-        numDraftTokens: round.numDraftTokens,
-        numAcceptedDraftTokens: Math.min(round.numAccepted, tokens.length),
-        drafter: round.matchLength > 0 ? 'prompt_lookup' : 'mtp',
-        draftSeconds: round.draftSeconds,
-        verifySeconds: round.verifySeconds,
-        sampleSeconds: round.sampleSeconds,
+    costs.observeRound(decodeSeconds - secondsOfDrafts(round) - round.verifySeconds);
+    post(
+      {
+        type: 'tokens-decided',
+        id,
+        tokens,
+        round: {
+          numSharing: lane.numSharing,
+          numDraftTokens: round.numDraftTokens,
+          numAcceptedDraftTokens: Math.min(round.numAccepted, tokens.length),
+          drafter: round.matchLength > 0 ? 'prompt_lookup' : 'mtp',
+          draftSeconds: round.draftSeconds,
+          verifySeconds: round.verifySeconds,
+          sampleSeconds: round.sampleSeconds,
+        },
+        decodeSeconds,
+        baselineSeconds,
+        finish,
       },
-      decodeSeconds,
-      baselineSeconds,
-      finish,
-    });
+      job.tokensMayWait && finish === null,
+    );
   }
   // Nobody waits for this: the next prompt that begins like this sequence finds the module's cache as long as the target's.
   if (job.cachePrompt) await drafter?.flush();
@@ -189,16 +203,23 @@ function learn(
   draftLength: DraftLength,
   costs: StepCosts,
   { acceptance }: WorkerContext,
-  isCaughtUp: boolean,
 ): void {
   costs.observeVerify(round.numDraftTokens + 1, round.contextLength, round.verifySeconds);
-  // What the module has to catch up with once is not what drafting goes on to cost.
-  if (round.numDrafted > 0 && isCaughtUp) costs.observeDraft(round.numDrafted, round.draftSeconds);
+  const { numPending } = draftLength;
+  if (round.numDrafted > 0) {
+    const seconds = secondsOfDrafts(round);
+    // What the module has to catch up with once is not what drafting goes on to cost.
+    if (numPending === 0) costs.observeDraft(round.numDrafted, seconds);
+    else costs.observeCatchUp(numPending, Math.max(0, seconds - costs.draftSeconds(round.numDrafted)));
+  }
   draftLength.record(round);
   acceptance.record(round);
 }
 
-/** Keeps the baseline current with real plain forwards, whose entries the next one overwrites. */
+/** Choosing them included. */
+const secondsOfDrafts = (round: Round): number => round.draftSeconds + round.numDrafted * round.chooseSeconds;
+
+/** Keeps the baseline current where plain steps cannot be rounds: real ones, whose entries the next one overwrites. */
 async function measurePlainSteps(state: DecodingState, context: WorkerContext): Promise<void> {
   const { cache, target } = state;
   const costs = context.costs.of(1);

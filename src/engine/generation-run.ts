@@ -13,6 +13,20 @@ import type { EncodedPrompt } from './prompt.ts';
 import type { MainMessage, WorkerMessage } from './protocol.ts';
 import { RequestMeter } from './request-meter.ts';
 
+/** Enough for one to be worth its writing. */
+const MAX_JOINED_TOKENS = 64;
+
+/** Rounds whose messages came together are one event. */
+function joinTokens(earlier: GenerationEvent, later: GenerationEvent): GenerationEvent | null {
+  if (earlier.type !== 'tokens-generated' || later.type !== 'tokens-generated') return null;
+  if (earlier.tokens.length + later.tokens.length > MAX_JOINED_TOKENS) return null;
+  return {
+    type: 'tokens-generated',
+    text: earlier.text + later.text,
+    tokens: [...earlier.tokens, ...later.tokens],
+  };
+}
+
 /** A worker message that concerns one request. */
 export type RequestMessage = Extract<WorkerMessage, { readonly id: number }>;
 
@@ -55,7 +69,7 @@ export class GenerationRun {
     this.speculation = speculation;
     this.dependencies = dependencies;
     this.attempt = this.newAttempt();
-    this.events = new EventQueue(() => this.abort());
+    this.events = new EventQueue(() => this.abort(), joinTokens);
   }
 
   get sharesPrompt(): boolean {
@@ -85,6 +99,7 @@ export class GenerationRun {
         cachePrompt: this.sharesPrompt,
         // Its plain steps will be taken alone: only what ran alone too compares with them.
         sharesPasses: !speculation.measureBaseline,
+        tokensMayWait: request.stop.length === 0,
       },
     });
   }

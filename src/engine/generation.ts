@@ -66,7 +66,7 @@ export type GenerationEvent =
   /** Only with `echo`: the whole prompt, first of all events. Its tokens' `source` is 'target'. */
   | { readonly type: 'prompt-evaluated'; readonly text: string; readonly tokens: readonly GeneratedToken[] }
   /**
-   * The tokens of one round. `text` is what became visible: it may be empty (an unfinished character, a possible
+   * The tokens of one or more rounds. `text` is what became visible: it may be empty (an unfinished character, a possible
    * stop string held back) and all `text`s together are the whole completion.
    */
   | { readonly type: 'tokens-generated'; readonly text: string; readonly tokens: readonly GeneratedToken[] }

@@ -52,6 +52,8 @@ export interface GenerateJob {
   readonly cachePrompt: boolean;
   /** Whether its rounds may share passes with those of other requests. */
   readonly sharesPasses: boolean;
+  /** Whether its tokens may be sent together with later ones (Outbox): nobody looks for stop strings in them. */
+  readonly tokensMayWait: boolean;
 }
 
 /** Log probabilities of a prompt need all of its logits, and so all of it computed anew. */

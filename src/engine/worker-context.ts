@@ -13,7 +13,8 @@ export interface WorkerContext {
   readonly costs: SharingCosts;
   /** Acceptance over all requests: what a new one begins with. */
   readonly acceptance: AcceptanceEstimate;
-  readonly post: (message: WorkerMessage) => void;
+  /** `mayWait`: for later ones (Outbox). */
+  readonly post: (message: WorkerMessage, mayWait?: boolean) => void;
   readonly plainSteps: PlainStepSchedule;
   readonly lockstep: Lockstep;
 }

@@ -36,7 +36,7 @@ function describe(manifest: ModelManifest): ModelDescription {
 
 async function start(
   options: WorkerOptions,
-  post: (message: WorkerMessage) => void,
+  post: WorkerContext['post'],
 ): Promise<{ readonly model: LoadedModel; readonly context: WorkerContext }> {
   const loadStart = performance.now();
   const model = await loadModel(options.modelFolder, options.numThreads, options.maxNumSeqs);
@@ -66,8 +66,8 @@ async function main(): Promise<void> {
   const port = parentPort;
   if (port === null) throw new Error('expected to run as a worker thread');
   const options = workerData as WorkerOptions;
-  const outbox = new Outbox((messages) => port.postMessage(messages));
-  const post = (message: WorkerMessage): void => outbox.add(message);
+  const outbox = new Outbox<WorkerMessage>((messages) => port.postMessage(messages));
+  const post: WorkerContext['post'] = (message, mayWait) => outbox.add(message, mayWait);
   try {
     const { model, context } = await start(options, post);
     const scheduler = new Scheduler(

@@ -1,19 +1,17 @@
 /**
  * What the graphs' attention must be told of one sequence: where its tokens stand, and what each of them may look at
- * (scripts/train/foretoken_train/cached_attention.py). Tensors are made once and used again.
+ * (scripts/train/foretoken_train/cached_attention.py). Tensors are used again.
  */
 import * as ort from 'onnxruntime-node';
 
 /** What softmax makes 0 of, and no sum makes infinite. */
 const UNSEEN = -1e30;
-/** More than any forward has tokens. */
-const MAX_WIDTH = 2 ** 16;
 
 /** 0 up to a token's own position, UNSEEN behind. */
 export class AttentionBias {
   private readonly groupSize: number;
   private numbers = new Float32Array(0); // of the largest tensor so far
-  private readonly tensors = new Map<number, ort.Tensor>();
+  private tensors: (ort.Tensor | undefined)[] = []; // by width, the latest
 
   /** `groupSize`: query heads to a key-value head. */
   constructor(groupSize: number) {
@@ -38,15 +36,12 @@ export class AttentionBias {
     const size = width * this.groupSize * boundLength;
     if (size > this.numbers.length) {
       this.numbers = new Float32Array(Math.max(size, 2 * this.numbers.length));
-      this.tensors.clear();
+      this.tensors = [];
     }
-    const key = boundLength * MAX_WIDTH + width;
-    const known = this.tensors.get(key);
-    if (known !== undefined) return known;
+    const known = this.tensors[width];
+    if (known?.dims[2] === boundLength) return known;
     const dims = [width, this.groupSize, boundLength];
-    const made = new ort.Tensor('float32', this.numbers.subarray(0, size), dims);
-    this.tensors.set(key, made);
-    return made;
+    return (this.tensors[width] = new ort.Tensor('float32', this.numbers.subarray(0, size), dims));
   }
 }
 

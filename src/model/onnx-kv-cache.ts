@@ -32,7 +32,7 @@ export class OnnxKvCache implements KvCache {
   private readonly headSize: number;
   private readonly keys: readonly Float32Array[]; // [numCaches], each [capacity, headSize]
   private readonly values: readonly Float32Array[];
-  private readonly bound: BoundCaches[] = []; // by steps of length
+  private bound: BoundCaches | null = null; // the latest
 
   constructor({ numCaches, headSize }: KvCacheShape, capacity: number) {
     this.headSize = headSize;
@@ -44,8 +44,9 @@ export class OnnxKvCache implements KvCache {
 
   /** What a forward needs that ends at `length`. */
   bind(): BoundCaches {
-    const numSteps = Math.ceil(this.length / LENGTH_STEP);
-    return (this.bound[numSteps] ??= this.firstPositions(Math.min(numSteps * LENGTH_STEP, this.capacity)));
+    const boundLength = Math.min(Math.ceil(this.length / LENGTH_STEP) * LENGTH_STEP, this.capacity);
+    if (this.bound?.boundLength === boundLength) return this.bound;
+    return (this.bound = this.firstPositions(boundLength));
   }
 
   private firstPositions(boundLength: number): BoundCaches {

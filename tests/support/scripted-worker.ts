@@ -30,6 +30,8 @@ export interface ScriptedWorkerOptions {
   readonly budgetBytes?: number;
   /** Numbers of sequences that can share a pass, the greatest first. */
   readonly sharing?: readonly number[];
+  /** The narrowest forward that rounds as wider ones do; absent: 2. */
+  readonly leastWidth?: 1 | 2;
   /** Is told every message as it is posted. */
   readonly onMessage?: (message: WorkerMessage) => void;
 }
@@ -47,6 +49,7 @@ export function generateJob(given: Partial<GenerateJob> = {}): GenerateJob {
     adaptive: false,
     cachePrompt: true,
     sharesPasses: true,
+    tokensMayWait: true,
     ...given,
   };
 }
@@ -92,6 +95,7 @@ export class ScriptedWorker {
     maxNumSeqs = 2,
     budgetBytes = 40 * CAPACITY,
     sharing = [],
+    leastWidth = 2,
     onMessage,
   }: ScriptedWorkerOptions = {}) {
     const mtp = new TickingMtp((position) => position % 4 !== 0);
@@ -123,7 +127,7 @@ export class ScriptedWorker {
       mtpCaches: this.pools.mtp,
       isExact: true,
       shared: this.shared,
-      widths: { least: 2, multiple: 1 } as const,
+      widths: { least: leastWidth, multiple: 1 } as const,
       numThreads: 1,
     };
     const post = (message: WorkerMessage): void => {

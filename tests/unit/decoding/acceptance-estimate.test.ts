@@ -3,11 +3,16 @@ import { AcceptanceEstimate, type VerifiedDrafts } from '../../../src/decoding/a
 
 const HALVES = Array<number>(11).fill(0.5);
 
-const drafts = (margins: readonly number[], numAccepted: number): VerifiedDrafts => ({
+const drafts = (
+  margins: readonly number[],
+  numAccepted: number,
+  targetMargins = Array<number>(numAccepted + 1).fill(1),
+): VerifiedDrafts => ({
   numDraftTokens: margins.length,
   matchLength: 0,
   margins,
   numAccepted,
+  targetMargins,
 });
 
 describe('AcceptanceEstimate', () => {
@@ -32,6 +37,16 @@ describe('AcceptanceEstimate', () => {
     expect(estimate.withMargin(100)).toBe(0.5);
   });
 
+  it('learns of how sure the target was where a draft was reached', () => {
+    const estimate = new AcceptanceEstimate([0.5, 0.5, 0.5], HALVES);
+    estimate.record(drafts([1, 1, 1], 1, [5, 0.05]));
+    expect(estimate.withTargetMargin(4.5)).toBe(0.53);
+    expect(estimate.withTargetMargin(0)).toBe(0.47);
+    estimate.record(drafts([1], 1, [5, 0.05]));
+    // What comes after the last draft has none in its place.
+    expect(estimate.withTargetMargin(0)).toBe(0.47);
+  });
+
   it('expects more of sure drafts before it has seen any', () => {
     const estimate = AcceptanceEstimate.prior(1);
     const rates = [0, 0.2, 0.7, 1.2, 2.5, 5, 50].map((margin) => estimate.withMargin(margin));
@@ -50,8 +65,14 @@ describe('AcceptanceEstimate', () => {
   });
 
   it('learns of looked-up drafts by the match before them, which grows with every accepted one', () => {
-    const estimate = new AcceptanceEstimate([0.5], HALVES, Array<number>(6).fill(0.5));
-    estimate.record({ numDraftTokens: 3, matchLength: 3, margins: [], numAccepted: 1 });
+    const estimate = new AcceptanceEstimate([0.5], HALVES, HALVES, Array<number>(6).fill(0.5));
+    estimate.record({
+      numDraftTokens: 3,
+      matchLength: 3,
+      margins: [],
+      numAccepted: 1,
+      targetMargins: [1, 1],
+    });
     expect([3, 4, 5].map((length) => estimate.afterMatch(length))).toEqual([0.53, 0.47, 0.5]);
     expect(estimate.atPosition(0)).toBe(0.5);
   });

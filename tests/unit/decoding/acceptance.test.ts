@@ -18,20 +18,28 @@ const accept = (drafts: readonly number[], choices: readonly number[]): ReturnTy
 
 describe('acceptDrafts', () => {
   it('decides one token without drafts', () => {
-    expect(accept([], [9])).toEqual({ tokenIds: [9], numAccepted: 0 });
+    expect(accept([], [9])).toEqual({ tokenIds: [9], numAccepted: 0, targetMargins: [1] });
   });
 
   it('adds a bonus token where every draft is accepted', () => {
-    expect(accept([4, 5, 6], [4, 5, 6, 7])).toEqual({ tokenIds: [4, 5, 6, 7], numAccepted: 3 });
+    expect(accept([4, 5, 6], [4, 5, 6, 7])).toEqual({
+      tokenIds: [4, 5, 6, 7],
+      numAccepted: 3,
+      targetMargins: [1, 1, 1, 1],
+    });
   });
 
   it('puts what the target chooses in place of the first draft that differs, and ends there', () => {
-    expect(accept([4, 5, 6], [4, 8, 6, 7])).toEqual({ tokenIds: [4, 8], numAccepted: 1 });
-    expect(accept([4, 5, 6], [0, 5, 6, 7])).toEqual({ tokenIds: [0], numAccepted: 0 });
+    expect(accept([4, 5, 6], [4, 8, 6, 7])).toEqual({
+      tokenIds: [4, 8],
+      numAccepted: 1,
+      targetMargins: [1, 1],
+    });
+    expect(accept([4, 5, 6], [0, 5, 6, 7])).toEqual({ tokenIds: [0], numAccepted: 0, targetMargins: [1] });
   });
 
   it('does not look at rows beyond those of the drafts', () => {
-    expect(accept([4], [4, 5, 6, 7])).toEqual({ tokenIds: [4, 5], numAccepted: 1 });
+    expect(accept([4], [4, 5, 6, 7])).toEqual({ tokenIds: [4, 5], numAccepted: 1, targetMargins: [1, 1] });
   });
 
   it('decides what the target alone would: its own choices, as many as agree and one more', () => {

@@ -39,7 +39,8 @@ const depthOf = (draftLength: DraftLength, maxDrafts = MAX_DRAFTS): number => {
   return plan.numToVerify(drafted(plan));
 };
 
-const AT_16 = { contextLength: 16, matchLength: 0 };
+/** Of rounds in which the target is sure throughout. */
+const AT_16 = { contextLength: 16, matchLength: 0, targetMargins: Array<number>(MAX_DRAFTS + 1).fill(SURE) };
 
 const cheap = linearCosts(0.05, 0.05);
 const dear = linearCosts(0.1, 5);
@@ -80,8 +81,7 @@ describe('DraftLength', () => {
             expect(made.length).toBeLessThanOrEqual(maxDrafts);
             expect(numToVerify).toBeLessThanOrEqual(made.length);
             draftLength.record({
-              contextLength: 16,
-              matchLength: 0,
+              ...AT_16,
               numDrafted: made.length,
               numDraftTokens: numToVerify,
               margins: made.slice(0, numToVerify),
@@ -166,15 +166,49 @@ describe('DraftLength', () => {
     expect(plan.numToVerify(made)).toBe(2);
   });
 
-  it('tries one draft again after 24 rounds, and each time after twice as many', () => {
+  it('tries one draft again after 192 rounds, and after twice as many the next time', () => {
     const draftLength = withRates(1, dear);
-    const depths = Array.from({ length: 200 }, () => depthOf(draftLength));
+    const depths = Array.from({ length: 1000 }, () => depthOf(draftLength));
     const probes = depths.flatMap((depth, round) => (depth > 0 ? [[round, depth]] : []));
     expect(probes).toEqual([
-      [23, 1],
-      [71, 1],
-      [167, 1],
+      [191, 1],
+      [575, 1],
     ]);
+  });
+
+  it('takes drafting up again once the target has been surer for a while', () => {
+    const estimate = new AcceptanceEstimate(
+      Array<number>(MAX_DRAFTS).fill(0.01),
+      Array<number>(NUM_MARGINS).fill(0.9),
+      Array.from({ length: NUM_MARGINS }, (_, index) => (index < 5 ? 0.01 : 0.9)),
+    );
+    const draftLength = new DraftLength(estimate, cheap);
+    const none = { ...AT_16, numDrafted: 0, numDraftTokens: 0, margins: [], numAccepted: 0 };
+    const roundsUntilDrafts = (targetMargin: number, most: number): number => {
+      for (let round = 0; round < most; round += 1) {
+        if (depthOf(draftLength) > 0) return round;
+        draftLength.record({ ...none, targetMargins: [targetMargin] });
+      }
+      return most;
+    };
+    expect(roundsUntilDrafts(UNSURE, 100)).toBe(100);
+    const numRounds = roundsUntilDrafts(SURE, 50);
+    expect(numRounds).toBeGreaterThan(0);
+    expect(numRounds).toBeLessThan(20);
+  });
+
+  it('waits for a few rounds before it takes drafting up again', () => {
+    const estimate = new AcceptanceEstimate(
+      Array<number>(MAX_DRAFTS).fill(0.01),
+      Array<number>(NUM_MARGINS).fill(0.9),
+    );
+    const draftLength = new DraftLength(estimate, cheap);
+    const depths = Array.from({ length: 20 }, () => {
+      const depth = depthOf(draftLength);
+      draftLength.record({ ...AT_16, numDrafted: 0, numDraftTokens: 0, margins: [], numAccepted: 0 });
+      return depth;
+    });
+    expect(depths.findIndex((depth) => depth > 0)).toBe(16);
   });
 
   it('stops drafting when nothing is accepted, and begins again when it is', () => {
@@ -198,7 +232,7 @@ describe('DraftLength', () => {
     // What is looked up in vain is not looked up for long.
     for (let count = 0; count < 60; count += 1)
       costly.record({
-        contextLength: 16,
+        ...AT_16,
         matchLength: 12,
         numDraftTokens: 4,
         numDrafted: 0,

@@ -79,11 +79,11 @@ describe('MtpDrafter', () => {
   });
 
   it('does not run before a draft is wanted, as long as it can keep the states', async () => {
-    const { drafter, cache } = newDrafter();
-    await observe(drafter, 1, 5);
+    const { drafter, cache } = newDrafter(64, 2);
+    await observe(drafter, 1, 9);
     expect(cache.length).toBe(0);
-    await observe(drafter, 5, 6);
-    expect(cache.length).toBe(4);
+    await observe(drafter, 9, 10);
+    expect(cache.tokenIds).toEqual(text.slice(1, 9));
   });
 
   it('drafts the same however its tokens were observed', async () => {

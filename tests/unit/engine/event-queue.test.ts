@@ -31,6 +31,20 @@ describe('EventQueue', () => {
     expect(numReturns()).toBe(1);
   });
 
+  it('joins what nobody has taken, and only that', async () => {
+    const queue = new EventQueue<string>(
+      () => {},
+      (earlier, later) => (earlier.length + later.length > 3 ? null : earlier + later),
+    );
+    const events = queue[Symbol.asyncIterator]();
+    for (const event of ['a', 'b', 'c', 'd']) queue.push(event);
+    expect((await events.next()).value).toBe('abc');
+    queue.push('e');
+    expect((await events.next()).value).toBe('de');
+    queue.push('f');
+    expect((await events.next()).value).toBe('f');
+  });
+
   it('wakes whoever waits when it ends', async () => {
     const { queue } = newQueue();
     const next = queue[Symbol.asyncIterator]().next();

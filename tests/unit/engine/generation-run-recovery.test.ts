@@ -83,7 +83,7 @@ describe('a run whose worker dies', () => {
     await new Promise((resolve) => setImmediate(resolve));
     expect(hasCome).toBe(false);
     run.decide('b', 'stop');
-    expect((await first).value).toMatchObject({ text: 'a' });
+    expect((await first).value).toMatchObject({ text: 'ab' });
   });
 
   it('keeps its text, with the calibrated baseline, if only the measured one was missing', async () => {

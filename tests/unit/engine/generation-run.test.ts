@@ -25,6 +25,7 @@ describe('GenerationRun', () => {
           adaptive: false,
           cachePrompt: true,
           sharesPasses: true,
+          tokensMayWait: true,
         },
       },
     ]);
@@ -35,18 +36,31 @@ describe('GenerationRun', () => {
     expect(sent).toMatchObject([{ job: { sharesPasses: false } }]);
   });
 
+  it('wants tokens at once where it looks for stop strings in them', () => {
+    const { sent } = new RecordedRun({ stop: ['\n'] });
+    expect(sent).toMatchObject([{ job: { tokensMayWait: false } }]);
+  });
+
   it('passes on every round, then the report of all', async () => {
     const run = new RecordedRun({ prompt: 'let' });
     run.prefill(' ');
     run.decide('abc');
     run.decide('defgh', 'length');
     const events = await run.events();
-    expect(events.slice(0, -1)).toMatchObject([{ text: ' ' }, { text: 'abc' }, { text: 'defgh' }]);
-    expect(events[1]).toMatchObject({
+    // As one event, since nobody took any of them before the last came.
+    expect(events).toHaveLength(2);
+    expect(events[0]).toMatchObject({ type: 'tokens-generated', text: ' abcdefgh' });
+    expect(events[0]).toMatchObject({
       tokens: [
+        { text: ' ', source: 'target' },
         { tokenId: 97, text: 'a', source: 'draft' },
         { tokenId: 98, text: 'b', source: 'draft' },
         { tokenId: 99, text: 'c', source: 'target' },
+        { text: 'd' },
+        { text: 'e' },
+        { text: 'f' },
+        { text: 'g' },
+        { text: 'h' },
       ],
     });
     expect(events.at(-1)).toMatchObject({

@@ -107,16 +107,29 @@ describe('turns', () => {
     expect(replayed?.plainSeconds).toBeGreaterThan(0);
   });
 
-  it('keeps the text while it measures plain steps', async () => {
-    const observePlain = vi.spyOn(worker.context.costs.of(1), 'observePlain');
-    worker.add(1, { maxDraftTokens: 0, maxTokens: 60 });
-    await until(() => worker.finishOf(1) === 'length');
-    expect(observePlain).not.toHaveBeenCalled();
-    for (let id = 2; id <= 6; id += 1) {
-      worker.add(id, { maxDraftTokens: 0, maxTokens: 60 });
-      await until(() => worker.finishOf(id) === 'length');
-      expect(worker.tokensOf(id)).toEqual(worker.tokensOf(1));
-    }
-    expect(observePlain).toHaveBeenCalled();
-  });
+  it.each([
+    { leastWidth: 2, maxDraftTokens: 0, adaptive: false, areServed: false },
+    { leastWidth: 1, maxDraftTokens: 0, adaptive: false, areServed: true },
+    { leastWidth: 1, maxDraftTokens: 3, adaptive: true, areServed: true },
+    { leastWidth: 1, maxDraftTokens: 3, adaptive: false, areServed: false },
+  ] as const)(
+    'keeps the text while it measures plain steps: %o',
+    async ({ leastWidth, areServed, ...job }) => {
+      const plain = new ScriptedWorker({ leastWidth });
+      const observePlain = vi.spyOn(plain.context.costs.of(1), 'observePlain');
+      const forwardAtWidth = vi.spyOn(plain.target, 'forwardAtWidth');
+      let numRequests = 0;
+      while (observePlain.mock.calls.length < 3) {
+        const id = (numRequests += 1);
+        plain.add(id, { ...job, cachePrompt: false, maxTokens: 60 });
+        await until(() => plain.finishOf(id) === 'length');
+        expect(plain.tokensOf(id)).toEqual(plain.tokensOf(1));
+      }
+      expect(observePlain).toHaveBeenCalledTimes(3);
+      // Each request has a forward for its prompt and one for every round.
+      const numRounds = plain.messages.filter(({ type }) => type === 'tokens-decided').length;
+      expect(forwardAtWidth).toHaveBeenCalledTimes(numRequests + numRounds + (areServed ? 0 : 6));
+      await plain.close();
+    },
+  );
 });
