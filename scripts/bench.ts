@@ -35,7 +35,7 @@ const { values } = parseArgs({
     temperatures: { type: 'string' },
     'num-draft-tokens': { type: 'string' },
     fixed: { type: 'boolean', default: false },
-    repeats: { type: 'string', default: '3' },
+    repeats: { type: 'string', default: '7' },
     limit: { type: 'string', default: String(prompts.length) },
     out: { type: 'string' },
     'no-out': { type: 'boolean', default: false },

@@ -41,6 +41,14 @@ describe('GenerationRun', () => {
     expect(sent).toMatchObject([{ job: { tokensMayWait: false } }]);
   });
 
+  it('joins no more than 64 tokens to one event', async () => {
+    const run = new RecordedRun({ prompt: 'let', maxTokens: 90 });
+    run.prefill(' ');
+    for (let round = 0; round < 8; round += 1) run.decide('0123456789', round === 7 ? 'length' : null);
+    const tokens = (await run.events()).flatMap((event) => ('tokens' in event ? [event.tokens.length] : []));
+    expect(tokens).toEqual([61, 20]);
+  });
+
   it('passes on every round, then the report of all', async () => {
     const run = new RecordedRun({ prompt: 'let' });
     run.prefill(' ');
