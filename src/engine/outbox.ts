@@ -3,6 +3,8 @@
  * up to a tenth slower (docs/log.md). So tokens wait for those that follow, and nothing else waits longer than until the
  * thread is idle or its next pass begins.
  */
+
+/** Soon enough for any reader, and several rounds of a fast model. */
 export const HOLD_MS = 10;
 
 export class Outbox<Message> {

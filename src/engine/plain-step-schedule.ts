@@ -1,4 +1,4 @@
-/** When to take real plain steps between rounds: often until the baseline is known well, then at about 1.5% of the time. */
+/** When to take real plain steps between rounds: often until the baseline is known well, then less. */
 
 /**
  * After a wider forward plain steps take a quarter longer, and settle within ten steps (docs/log.md). So many go before
