@@ -8,13 +8,16 @@ import { withMarker } from './uncopied-outputs.ts';
 /** A graph with its weights in it is not read by us: they would be held twice. */
 const MAX_GRAPH_BYTES = 16 * 1024 * 1024;
 
+const NEVER_SPIN = { intra_op: { allow_spinning: '0' } };
+const SPIN_IN_FORWARDS = { force_spinning_stop: '1' };
+
 export interface SessionSettings {
   readonly numThreads: number;
 }
 
 /**
- * Threads do not spin while they wait: those of one session would take the cores from the other session, from the main
- * thread, and from whatever else the machine does.
+ * Threads spin, if there are several, while a forward runs and at no other time: they would take the cores from the
+ * other session, from the main thread, and from whatever else the machine does.
  */
 export async function openSession(
   path: string,
@@ -28,7 +31,7 @@ export async function openSession(
       interOpNumThreads: 1,
       executionMode: 'sequential',
       graphOptimizationLevel: 'all',
-      extra: { session: { intra_op: { allow_spinning: '0' }, ...session } },
+      extra: { session: { ...(settings.numThreads > 1 ? SPIN_IN_FORWARDS : NEVER_SPIN), ...session } },
       ...more,
     });
   try {

@@ -106,8 +106,9 @@ def shape_section(facts: ModelFacts) -> str:
 
 
 def stored_as(settings: dict) -> str:
-    block_size = settings.get("block_size")
-    return f"{settings.get('precision')}" + (f", block size {block_size}" if block_size else "")
+    precision, head, block_size = (settings.get(name) for name in ("precision", "head_precision", "block_size"))
+    names = f"{precision}" if head in (precision, None) else f"{precision}, output head {head}"
+    return names + (f", block size {block_size}" if block_size else "")
 
 
 def data_section(facts: ModelFacts) -> str:

@@ -46,7 +46,7 @@ def export_command(facts: ModelFacts) -> str:
         + " ".join(f"runs/{number}/ledger.json" for number in range(1, len(facts.ledger) + 1))
     )
     files = " ".join(f"runs/{name}.npz" for name in facts.training_sets)
-    if "int8-static" in (settings["precision"], settings["head_precision"]):
+    if settings["precision"] == "int8-static":
         command += f" --calibration {files}"
     if settings["block_size"]:
         command += f" --block-size {settings['block_size']}"

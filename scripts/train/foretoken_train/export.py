@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import torch
 from tokenizers import Tokenizer
 
 from .batches import BatchBuilder, TokenFile
 from .cached_attention import CachedAttention
 from .check import check, sample_ids
+from .continuations import continued
 from .exactness import exact_widths
 from .external_data import ExternalData
 from .foretoken_config import SHARED_PASSES, STANDARD_TARGET, foretoken_config
@@ -20,14 +22,15 @@ from .graph import mtp_graph, target_graph
 from .graph_builder import Attention, GraphBuilder
 from .group_query_attention import GroupQueryAttention
 from .model import CodeModel
-from .quantise import PRECISION_BITS, Precision, named_precision
+from .quantise import PRECISION_BITS, Precision, head_precision, named_precision
 from .reference import export_weights, folded, quantised_model
-from .static_quantisation import StaticQuantisation, prepared
+from .static_quantisation import StaticActivations, prepared
 from .weights import load_weights
 
-# Code that activations are measured on.
+# What activations are measured on; the prompt is code of a row that goes on in the model's own words.
 CALIBRATION_ROWS = 32
 CALIBRATION_LENGTH = 512
+CALIBRATION_PROMPT = 64
 COPIED_FROM_TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
 
 
@@ -37,7 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="model folder to write")
     parser.add_argument("--ledger", type=Path, nargs="+", help="of every run, in order; default: beside the weights")
     parser.add_argument("--precision", choices=PRECISION_BITS, default="int8")
-    parser.add_argument("--head-precision", choices=PRECISION_BITS, help="of the output head; default: the same")
+    parser.add_argument(
+        "--head-precision",
+        choices=[name for name in PRECISION_BITS if name != "int8-static"],
+        help="of the output head; default: the same, int8 in blocks of 64 with int8-static",
+    )
     parser.add_argument("--block-size", type=int, choices=(32, 64, 128), default=32)
     parser.add_argument("--calibration", type=Path, nargs="+", help="token files to measure static activations on")
     parser.add_argument("--draft-vocabulary", type=int, help="most frequent tokens that may be drafted; default: all")
@@ -47,12 +54,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     model = load_weights(arguments.weights).eval()
     precision = named_precision(arguments.precision, arguments.block_size)
-    head = named_precision(arguments.head_precision or arguments.precision, arguments.block_size)
+    head = head_precision(precision, arguments.head_precision, arguments.block_size)
     calibration = None
-    if precision.is_static or head.is_static:
+    if precision.is_static:
         if not arguments.calibration:
             raise SystemExit("--precision int8-static: expected --calibration, token files to measure activations on")
-        calibration = calibration_rows(arguments.calibration, arguments.tokenizer)
+        calibration = calibration_rows(model, arguments.calibration, arguments.tokenizer)
     draft_ids = None
     if arguments.draft_vocabulary:
         if not arguments.draft_data:
@@ -116,25 +123,33 @@ def copy_weights(arguments: argparse.Namespace) -> None:
         write_json(arguments.out / "ledger.json", entries)
 
 
-def calibration_rows(data: list[Path], tokenizer_folder: Path) -> np.ndarray:
-    """Token ids [CALIBRATION_ROWS, CALIBRATION_LENGTH], drawn in equal parts from the token files."""
+def calibration_rows(model: CodeModel, data: list[Path], tokenizer_folder: Path) -> np.ndarray:
+    """Token ids [CALIBRATION_ROWS, CALIBRATION_LENGTH], drawn in equal parts from the token files.
+
+    Of every second row all but the beginning is what the model writes behind it, greedily and at temperature 1 in turn:
+    there some activations are many times what they ever are in code (docs/log.md).
+    """
     tokenizer = Tokenizer.from_file(str(tokenizer_folder / "tokenizer.json"))
     files = [TokenFile(path) for path in data]
     builder = BatchBuilder(files, tokenizer, CALIBRATION_LENGTH, 0.5, 1, [1 / len(files)] * len(files))
-    return builder.batch(0, CALIBRATION_ROWS)
+    rows = builder.batch(0, CALIBRATION_ROWS)
+    prompts = torch.from_numpy(rows[1::2, :CALIBRATION_PROMPT])
+    temperatures = torch.arange(len(prompts)) % 2 * 1.0
+    random = torch.Generator().manual_seed(1)
+    rows[1::2] = continued(model, prompts, CALIBRATION_LENGTH - CALIBRATION_PROMPT, temperatures, random).numpy()
+    return rows
 
 
-def of_nodes(static: StaticQuantisation | None, head: str) -> StaticQuantisation | None:
-    """By the names that a graph's nodes have; `head`: where the output head's input was measured."""
+def of_nodes(static: StaticActivations | None) -> StaticActivations | None:
+    """By the names that a graph's nodes have."""
     if static is None:
         return None
-    named = dict(static.activations)
-    for name, activation in static.activations.items():
+    named = dict(static)
+    for name, activation in static.items():
         if name.endswith("gate_up"):
             block = name.removesuffix("gate_up")
             named[f"{block}gate"] = named[f"{block}up"] = activation
-    named["logits"] = named["mtp.draft_logits"] = static.activations[head]
-    return StaticQuantisation(named, static.head_divisors)
+    return named
 
 
 def write_graphs(
@@ -143,7 +158,7 @@ def write_graphs(
     head: Precision,
     folder: Path,
     draft_ids: np.ndarray | None,
-    static: StaticQuantisation | None,
+    static: StaticActivations | None,
 ) -> None:
     """model.onnx, mtp.onnx, those of several sequences, the target as other runtimes read it, and model.onnx.data,
     which all share; draft_ids as in `mtp_graph`.
@@ -151,14 +166,14 @@ def write_graphs(
     weights = export_weights(model)
     rotary = (model.cos.numpy(), model.sin.numpy())
     data = ExternalData(folder / "model.onnx.data")
-    target_static, mtp_static = of_nodes(static, "head"), of_nodes(static, "mtp.head")
+    static = of_nodes(static)
 
     def save_target(attention: Attention, name: str) -> None:
-        builder = GraphBuilder(model.shape, weights, data, precision, attention, target_static)
+        builder = GraphBuilder(model.shape, weights, data, precision, attention, static)
         onnx.save(target_graph(builder, rotary, head), folder / name)
 
     def save_mtp(attention: Attention, name: str) -> None:
-        builder = GraphBuilder(model.shape, weights, data, precision, attention, mtp_static)
+        builder = GraphBuilder(model.shape, weights, data, precision, attention, static)
         onnx.save(mtp_graph(builder, rotary, head, draft_ids), folder / name)
 
     alone = {"num_sequences": 1, "target": "model.onnx", "mtp": "mtp.onnx"}

@@ -9,7 +9,7 @@ from .quantise import Precision
 from .tokenizer import FIM_MIDDLE, FIM_PREFIX, FIM_SUFFIX
 
 FORMAT_VERSION = 1
-NUM_SPEC_TOKENS = 3
+NUM_SPEC_TOKENS = 5
 MAX_SPEC_TOKENS = 8
 # Suffix first: the middle goes on where the prefix ends. Prefix first, no held-out line was ever right (docs/log.md).
 FIM_ORDER = "spm"
@@ -50,7 +50,7 @@ def foretoken_config(
         "max_spec_tokens": MAX_SPEC_TOKENS,
         "precision": precision.name,
         "head_precision": head.name,
-        "block_size": precision.block_size if min(precision.bits, head.bits) < 32 else None,
+        "block_size": precision.block_size or head.block_size,
         "exact_widths": exact_widths,
         "draft_vocab_size": draft_vocab_size,
         "fim": {

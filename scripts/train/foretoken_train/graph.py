@@ -15,7 +15,7 @@ def target_graph(builder: GraphBuilder, rotary: tuple[np.ndarray, np.ndarray], h
     for index in range(shape.num_layers):
         x, residual = builder.block(x, residual, f"blocks.{index}", index)
     hidden, _ = builder.add_norm(x, residual, "norm", output="hidden_states")
-    builder.head(hidden, "logits", builder.weights["head.weight"], head)
+    builder.matmul(hidden, "logits", builder.weights["head.weight"], head)
     outputs = [
         float_value("logits", [1, "sequence", shape.vocab_size]),
         float_value("hidden_states", [1, "sequence", shape.hidden_size]),
@@ -47,9 +47,9 @@ def mtp_graph(
     hidden, _ = builder.add_norm(x, residual, "mtp.norm", output="hidden_states_out")
     last = builder.attention.last_rows(builder, hidden, "mtp.last")
     if draft_ids is None:
-        builder.head(last, "logits", builder.weights["head.weight"], head)
+        builder.matmul(last, "logits", builder.weights["head.weight"], head)
     else:
-        few = builder.head(last, "mtp.draft_logits", builder.weights["head.weight"][draft_ids], head)
+        few = builder.matmul(last, "mtp.draft_logits", builder.weights["head.weight"][draft_ids], head)
         each = builder.attention.num_sequences
         none = builder.inline("mtp.no_logits", np.full((1, each, shape.vocab_size), -np.inf, np.float32))
         rows = np.tile(draft_ids.astype(np.int64), (1, each, 1))

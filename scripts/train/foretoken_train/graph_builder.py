@@ -8,7 +8,7 @@ from onnx import ModelProto, TensorProto, ValueInfoProto, helper, numpy_helper
 from .external_data import ExternalData
 from .quantise import Precision, quantise
 from .shape import ModelShape
-from .static_quantisation import ActivationRange, StaticQuantisation, quantise_rows
+from .static_quantisation import ActivationRange, StaticActivations, quantise_rows
 
 MICROSOFT = "com.microsoft"
 OPSETS = [helper.make_opsetid("", 24), helper.make_opsetid(MICROSOFT, 1)]
@@ -52,7 +52,7 @@ class GraphBuilder:
         data: ExternalData,
         precision: Precision,
         attention: Attention,
-        static: StaticQuantisation | None = None,
+        static: StaticActivations | None = None,
     ):
         """static: by the names that the matrices' nodes have, where quantisation is static."""
         self.shape = shape
@@ -103,13 +103,6 @@ class GraphBuilder:
             accuracy_level=ACCURACY_LEVEL_INT8,
         )
 
-    def head(self, states: str, name: str, weight: np.ndarray, precision: Precision) -> str:
-        """The output head, or rows of it."""
-        if self.static:
-            factors = self.inline("head.factors", (1 / self.static.head_divisors).astype(np.float32))
-            states = self.node("Mul", [states, factors], [f"{name}.states"])
-        return self.matmul(states, name, weight, precision)
-
     def static_matmul(self, x: str, name: str, weight: np.ndarray) -> str:
         """`matmul` of bytes; the sums are exact, so that a row's result cannot depend on the other rows."""
         quantised_x, x_scale, x_zero_point = self.quantised_input(x, name)
@@ -121,7 +114,7 @@ class GraphBuilder:
 
     def quantised_input(self, x: str, name: str) -> list[str]:
         """x as bytes, its scale and its zero point; once for the matrices that share it."""
-        activation = self.static.activations[name]
+        activation = self.static[name]
         known = self.quantised_inputs.get((x, activation))
         if known is not None:
             return known

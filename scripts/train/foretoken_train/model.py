@@ -5,6 +5,7 @@ embedding and output head shared with the target, one module used recursively (F
 """
 
 import math
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -183,5 +184,24 @@ def stacked(source: CodeModel, shape: ModelShape) -> CodeModel:
             _, index, rest = name.split(".", 2)
             for copy in range(int(index), shape.num_layers, source.shape.num_layers):
                 state[f"blocks.{copy}.{rest}"] = state[name]
+    grown.load_state_dict(state)
+    return grown
+
+
+def expanded(source: CodeModel, num_layers: int) -> CodeModel:
+    """A model of `num_layers` and the same outputs: behind each layer copies of it that add nothing yet, as their last
+    matrices are zero (block expansion, LLaMA Pro, arXiv 2401.02415)."""
+    factor, rest = divmod(num_layers, source.shape.num_layers)
+    if rest:
+        raise ValueError(f"expected a multiple of {source.shape.num_layers} layers, got {num_layers}")
+    grown = CodeModel(replace(source.shape, num_layers=num_layers))
+    state = {name: value for name, value in source.state_dict().items() if not name.startswith("blocks.")}
+    for name, value in source.state_dict().items():
+        if name.startswith("blocks."):
+            _, index, part = name.split(".", 2)
+            adds = part in ("out.weight", "down.weight")
+            for copy in range(factor):
+                place = f"blocks.{int(index) * factor + copy}.{part}"
+                state[place] = torch.zeros_like(value) if copy and adds else value
     grown.load_state_dict(state)
     return grown

@@ -1,6 +1,7 @@
 """Optimisers and their learning rates. Knows nothing of data or losses."""
 
 import argparse
+from collections.abc import Collection
 
 import torch
 
@@ -21,15 +22,25 @@ def add_optimizer_arguments(
     )
 
 
-def build_optimizers(model: CodeModel, arguments: argparse.Namespace) -> tuple[torch.optim.Optimizer, ...]:
-    """Muon for the matrices of the layers, AdamW for embedding, output head and norms."""
-    matrices, others = [], []
+def build_optimizers(
+    model: CodeModel, arguments: argparse.Namespace, new_layers: Collection[int] = ()
+) -> tuple[torch.optim.Optimizer, ...]:
+    """Muon for the matrices of the layers, AdamW for embedding, output head and norms.
+
+    The matrices of `new_layers` of the target learn `arguments.new_layers_rate` times as fast.
+    """
+    matrices, new, others = [], [], []
+    prefixes = tuple(f"blocks.{layer}." for layer in new_layers)
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             is_matrix = parameter.ndim == 2 and name not in ("embedding.weight", "head.weight")
-            (matrices if is_matrix else others).append(parameter)
+            is_new = bool(prefixes) and name.startswith(prefixes)
+            (others if not is_matrix else new if is_new else matrices).append(parameter)
+    groups = [{"params": matrices, "times": 1.0}]
+    if new:
+        groups.append({"params": new, "times": arguments.new_layers_rate})
     return (
-        torch.optim.Muon(matrices, lr=arguments.muon_lr, momentum=0.95, weight_decay=0.01),
+        torch.optim.Muon(groups, lr=arguments.muon_lr, momentum=0.95, weight_decay=0.01),
         torch.optim.AdamW(others, lr=arguments.adamw_lr, betas=(0.9, 0.95), weight_decay=0.0),
     )
 
@@ -47,7 +58,7 @@ def set_learning_rates(
     share = learning_rate_share(step, arguments.warm_up_steps, progress, arguments.decay_share)
     for optimizer, rate in zip(optimizers, (arguments.muon_lr, arguments.adamw_lr), strict=True):
         for group in optimizer.param_groups:
-            group["lr"] = rate * share
+            group["lr"] = rate * share * group.get("times", 1.0)
 
 
 def apply_gradients(loss: torch.Tensor, model: CodeModel, optimizers: tuple[torch.optim.Optimizer, ...]) -> None:

@@ -38,9 +38,20 @@ class Precision:
 PRECISION_BITS = {"fp32": 32, "int8-static": 8, "int8": 8, "int4": 4}
 
 
+# Of the output head where the other matrices are `int8-static`.
+STATIC_HEAD = Precision(8, 64)
+
+
 def named_precision(name: str, block_size: int) -> Precision:
     """One of PRECISION_BITS; block_size: where there are blocks."""
     return Precision(PRECISION_BITS[name], block_size if name in ("int8", "int4") else None)
+
+
+def head_precision(precision: Precision, name: str | None, block_size: int) -> Precision:
+    """Of the output head: `name`, or what goes with the `precision` of the other matrices."""
+    if name:
+        return named_precision(name, block_size)
+    return STATIC_HEAD if precision.is_static else precision
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,14 @@ from tokenizers import Tokenizer
 from .evaluation_data import load_validation
 from .export import calibration_rows, write_folder
 from .onnx_evaluation import onnx_loss
-from .quantise import Precision
+from .quantise import STATIC_HEAD, Precision, head_precision
 from .tokenizer import END_OF_TEXT
 from .weights import load_weights
 
 FP32 = Precision(32, None)
 STATIC = Precision(8, None)
-CHOICES = [(FP32, FP32), (STATIC, STATIC)] + [(Precision(bits, size),) * 2 for bits in (8, 4) for size in (32, 64, 128)]
-CHOICES += [(Precision(4, 32), Precision(8, 32))]
+CHOICES = [(FP32, FP32), (STATIC, STATIC_HEAD), (Precision(4, 32), Precision(8, 32))]
+CHOICES[2:2] = [(Precision(bits, size),) * 2 for bits in (8, 4) for size in (32, 64, 128)]
 GRAPH_FILES = ("model.onnx", "mtp.onnx", "model.onnx.data")
 
 
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def variant_name(precision: Precision, head: Precision) -> str:
     name = f"{precision.name}-{precision.block_size}" if precision.block_size else precision.name
-    return name if head == precision else f"{name}-head-{head.name}"
+    return name if head == head_precision(precision, None, 0) else f"{name}-head-{head.name}"
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> None:
     validation = load_validation(arguments.validation, end_of_text)
     tokens = validation.rows(arguments.row_length, arguments.rows)
     rows = []
-    calibration = calibration_rows(arguments.calibration, arguments.tokenizer) if arguments.calibration else None
+    calibration = calibration_rows(model, arguments.calibration, arguments.tokenizer) if arguments.calibration else None
     for precision, head in CHOICES:
         if precision.is_static and calibration is None:
             continue
@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace) -> None:
             "name": name,
             "precision": precision.name,
             "head_precision": head.name,
-            "block_size": precision.block_size,
+            "block_size": precision.block_size or head.block_size,
             "graph_megabytes": round(num_bytes / 1e6, 1),
             "nats_per_token": round(nats_per_token, 4),
         }

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from .graph_builder import EMBEDDING_PRECISION, Weights
 from .model import CodeModel
 from .quantise import Precision, stored
-from .static_quantisation import StaticQuantisation, rounded_activations
+from .static_quantisation import StaticActivations, rounded_activations
 
 
 def export_weights(model: CodeModel) -> Weights:
@@ -45,7 +45,7 @@ def stored_precision(name: str, precision: Precision, head: Precision) -> Precis
 
 
 def quantised_model(
-    model: CodeModel, precision: Precision, head: Precision, static: StaticQuantisation | None = None
+    model: CodeModel, precision: Precision, head: Precision, static: StaticActivations | None = None
 ) -> CodeModel:
     """A float32 copy with the values that quantisation leaves of each matrix, and of what it is given where that is
     static.
@@ -55,12 +55,8 @@ def quantised_model(
         if weight.ndim == 2:
             weights[name] = stored(weight, stored_precision(name, precision, head))
     copy = with_weights(model, weights)
-    if static:
-        divisors = torch.from_numpy(static.head_divisors)
-        for name, module in copy.named_modules():
-            given = static.activations.get(name)
-            if given and stored_precision(f"{name}.weight", precision, head).is_static:
-                module.register_forward_pre_hook(lambda _, x, given=given: (rounded_activations(x[0], given),))
-        # Called before the one that rounds.
-        copy.head.register_forward_pre_hook(lambda _, x: (x[0] / divisors,), prepend=True)
+    for name, module in copy.named_modules():
+        given = static.get(name) if static else None
+        if given:
+            module.register_forward_pre_hook(lambda _, x, given=given: (rounded_activations(x[0], given),))
     return copy

@@ -6,6 +6,9 @@ up in 16 bit and would overflow (https://onnxruntime.ai/docs/performance/model-o
 reduce_range). Activations have one scale and zero point per matrix, measured on code that the model is run on, so that
 a row's result depends neither on its neighbours nor on how many there are. Channels far larger than others would leave
 these few of the 256 steps: their size is moved over to the matrix behind (SmoothQuant, arXiv 2211.10438).
+
+The output head is none of these matrices: in blocks whose activations get their scales as they come it keeps more of
+the model's choices, at no cost in time (docs/log.md).
 """
 
 import copy
@@ -39,13 +42,8 @@ class ActivationRange:
     zero_point: int
 
 
-@dataclass(frozen=True)
-class StaticQuantisation:
-    """activations: by the matrix that they go into, `mtp.head` being the output head behind the MTP module;
-    head_divisors: float32 [hiddenSize], of the states before they go into either."""
-
-    activations: dict[str, ActivationRange]
-    head_divisors: np.ndarray
+# By the matrix that they go into.
+StaticActivations = dict[str, ActivationRange]
 
 
 @dataclass(frozen=True)
@@ -101,8 +99,10 @@ def activation_range(samples: Tensor) -> ActivationRange:
 
 @contextmanager
 def recorded_inputs(model: CodeModel) -> Iterator[dict[str, list[Tensor]]]:
-    """Inputs [rows, numInputs] of every matrix while the model runs, by the matrix' name."""
-    inputs: dict[str, list[Tensor]] = {name: [] for name, m in model.named_modules() if isinstance(m, nn.Linear)}
+    """Inputs [rows, numInputs] of every matrix but the output head while the model runs, by the matrix' name."""
+    inputs: dict[str, list[Tensor]] = {
+        name: [] for name, m in model.named_modules() if isinstance(m, nn.Linear) and m is not model.head
+    }
     hooks = [
         module.register_forward_pre_hook(lambda _, x, name=name: inputs[name].append(x[0].flatten(0, -2).clone()))
         for name, module in model.named_modules()
@@ -115,42 +115,26 @@ def recorded_inputs(model: CodeModel) -> Iterator[dict[str, list[Tensor]]]:
 
 @torch.no_grad()
 def inputs_of_matrices(model: CodeModel, rows: np.ndarray) -> dict[str, Tensor]:
-    """By matrix, what it is given: [about n * length, numInputs]; `mtp.head` is the output head behind the MTP module.
-
-    rows: token ids [n, length].
-    """
+    """By matrix, what it is given: [about n * length, numInputs]. rows: token ids [n, length]."""
     tokens = torch.from_numpy(rows.astype(np.int64))
     with recorded_inputs(model) as inputs:
-        behind_mtp: list[Tensor] = []
         for batch in tokens.split(BATCH_ROWS):
             states = model.hidden_states(batch)
-            model.head(states)
             for step in range(1, MTP_STEPS + 1):
                 states = model.mtp_states(states[:, :-1], batch[:, step:])
-                behind_mtp.append(states.flatten(0, -2))
-    return {name: torch.cat(parts) for name, parts in {**inputs, "mtp.head": behind_mtp}.items()}
+    return {name: torch.cat(parts) for name, parts in inputs.items()}
 
 
 @torch.no_grad()
-def prepared(model: CodeModel, rows: np.ndarray) -> tuple[CodeModel, StaticQuantisation]:
-    """A copy with evener activations, and how to quantise them. rows: token ids [n, length].
-
-    The copy computes the same, but for its output head, which wants the states divided by `head_divisors`: the states
-    themselves are given out, so that nothing can be moved into their norm.
-    """
+def prepared(model: CodeModel, rows: np.ndarray) -> tuple[CodeModel, StaticActivations]:
+    """A copy that computes the same from evener activations, and how to quantise these. rows: token ids [n, length]."""
     inputs = inputs_of_matrices(model, rows)
     smoothed = copy.deepcopy(model)
     blocks = {f"blocks.{i}": block for i, block in enumerate(smoothed.blocks)} | {"mtp.block": smoothed.mtp.block}
     for name, block in blocks.items():
         smooth_block(block, {part: inputs[f"{name}.{part}"] for part in ("qkv", "out", "gate_up", "down")})
     inputs = inputs_of_matrices(smoothed, rows)
-    largest = torch.cat([inputs["head"], inputs["mtp.head"]]).abs().amax(0)
-    divisors = balance(largest, smoothed.head.weight.abs().amax(0))
-    smoothed.head.weight.mul_(divisors)
-    for name in ("head", "mtp.head"):
-        inputs[name] = inputs[name] / divisors
-    activations = {name: activation_range(samples) for name, samples in inputs.items()}
-    return smoothed, StaticQuantisation(activations, divisors.numpy())
+    return smoothed, {name: activation_range(samples) for name, samples in inputs.items()}
 
 
 def smooth_block(block: Block, inputs: dict[str, Tensor]) -> None:

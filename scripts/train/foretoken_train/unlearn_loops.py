@@ -26,6 +26,7 @@ from .batches import BatchBuilder, TokenFile, validation_rows
 from .chain_losses import ChainLossWeights, add_chain_loss_arguments, chain_acceptance
 from .continuations import continued
 from .loop_losses import ChainSettings, corpus_losses, own_losses
+from .model import expanded
 from .optimisers import add_optimizer_arguments, apply_gradients, build_optimizers, set_learning_rates
 from .repetition import distinct, looping, repeats
 from .run_record import RunRecord, add_run_arguments
@@ -47,6 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_run_arguments(parser)
     add_optimizer_arguments(parser, muon_lr=0.01, adamw_lr=1.5e-3, warm_up_steps=20)
     parser.add_argument("--weights", type=Path, required=True, help="model.safetensors to start from")
+    parser.add_argument("--num-layers", type=int, help="more than the weights have: new ones that add nothing at first")
+    parser.add_argument("--new-layers-rate", type=float, default=1.0, help="times Muon's learning rate, for those")
     parser.add_argument("--span", type=int, default=8, help="tokens of a span that must not come twice")
     parser.add_argument(
         "--free-share", type=float, default=0.1, help="share of a continuation that may repeat itself unpunished"
@@ -85,10 +88,13 @@ class LoopUnlearning:
         torch.manual_seed(arguments.seed)
         tokenizer = Tokenizer.from_file(str(arguments.tokenizer / "tokenizer.json"))
         self.end_of_text = tokenizer.token_to_id(END_OF_TEXT)
-        self.model = load_weights(arguments.weights).to(self.device)
+        source = load_weights(arguments.weights)
+        num_layers = arguments.num_layers or source.shape.num_layers
+        self.model = expanded(source, num_layers).to(self.device)
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad_(bool(arguments.mtp_weight) or not name.startswith("mtp."))
-        self.optimizers = build_optimizers(self.model, arguments)
+        new_layers = set(range(num_layers)) - set(range(0, num_layers, num_layers // source.shape.num_layers))
+        self.optimizers = build_optimizers(self.model, arguments, new_layers)
         files, shares = [TokenFile(path) for path in arguments.data], arguments.data_shares
         self.rows = BatchBuilder(
             files, tokenizer, arguments.sequence_length + 1, arguments.fim_rate, arguments.seed, shares

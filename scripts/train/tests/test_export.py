@@ -47,6 +47,19 @@ def exported(
     return folder
 
 
+def test_every_second_row_of_the_calibration_goes_on_in_the_models_own_words(
+    model: CodeModel, tokenizer_folder: Path, tmp_path: Path
+) -> None:
+    data = [tokens_file(tokenizer_folder, tmp_path / "tokens.npz")]
+    rows = export.calibration_rows(model, data, tokenizer_folder)
+    other = CodeModel(model.shape).eval()
+    others = export.calibration_rows(other, data, tokenizer_folder)
+    assert rows.shape == (export.CALIBRATION_ROWS, export.CALIBRATION_LENGTH)
+    assert (rows[::2] == others[::2]).all()
+    assert (rows[1::2, : export.CALIBRATION_PROMPT] == others[1::2, : export.CALIBRATION_PROMPT]).all()
+    assert (rows[1::2, export.CALIBRATION_PROMPT :] != others[1::2, export.CALIBRATION_PROMPT :]).any(1).all()
+
+
 @pytest.mark.parametrize(
     ("precision", "block_size"), [("fp32", 32), ("int8", 32), ("int4", 32), ("int8", 64), ("int8-static", 32)]
 )

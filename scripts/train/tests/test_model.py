@@ -1,3 +1,4 @@
+import argparse
 import dataclasses
 from pathlib import Path
 
@@ -8,8 +9,8 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from foretoken_train.evaluate import mtp_agreement
 from foretoken_train.loop_losses import unlikelihood_loss
-from foretoken_train.model import CodeModel, attend, document_numbers, stacked
-from foretoken_train.optimisers import learning_rate_share
+from foretoken_train.model import CodeModel, attend, document_numbers, expanded, stacked
+from foretoken_train.optimisers import build_optimizers, learning_rate_share, set_learning_rates
 from foretoken_train.repetition import distinct, longest_repeat, looping, repeats
 from foretoken_train.unlearn_loops import (
     LOOP_PREFIX_TOKENS,
@@ -42,6 +43,24 @@ def test_stacking_repeats_the_layers(model: CodeModel) -> None:
     grown = stacked(model, dataclasses.replace(model.shape, num_layers=4))
     assert torch.equal(grown.blocks[3].out.weight, model.blocks[1].out.weight)
     assert torch.equal(grown.blocks[2].out.weight, model.blocks[0].out.weight)
+
+
+def test_expanded_layers_add_nothing_yet(model: CodeModel) -> None:
+    grown, ids = expanded(model, 3 * model.shape.num_layers), torch.arange(30)[None]
+    with torch.no_grad():
+        assert torch.allclose(grown.hidden_states(ids), model.hidden_states(ids), atol=1e-6)
+    assert torch.equal(grown.blocks[5].qkv.weight, model.blocks[1].qkv.weight)
+    with pytest.raises(ValueError, match="a multiple of 2 layers, got 5"):
+        expanded(model, 5)
+
+
+def test_new_layers_learn_at_a_rate_of_their_own(model: CodeModel) -> None:
+    arguments = argparse.Namespace(muon_lr=0.01, adamw_lr=0.001, new_layers_rate=3.0, warm_up_steps=1, decay_share=0)
+    optimizers = build_optimizers(model, arguments, new_layers=[1])
+    set_learning_rates(optimizers, arguments, 0, 0.0)
+    rates = {id(p): group["lr"] for group in optimizers[0].param_groups for p in group["params"]}
+    assert rates[id(model.blocks[1].out.weight)] == pytest.approx(0.03)
+    assert rates[id(model.blocks[0].out.weight)] == rates[id(model.mtp.projection.weight)] == pytest.approx(0.01)
 
 
 def test_learning_rate_warms_up_and_decays() -> None:
