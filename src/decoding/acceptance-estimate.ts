@@ -13,14 +13,16 @@ const PRIOR_BY_MATCH = [0.4, 0.5, 0.65, 0.75, 0.85, 0.95];
 /** How far a new sequence goes back to what was assumed: what once failed is tried again. */
 const FORGETTING = 0.1;
 
-/** A round's drafts, as far as they were verified. */
+/** A round's drafts, and what became of them. */
 export interface VerifiedDrafts {
   readonly numDraftTokens: number;
   /** Of looked-up drafts, the match before them (LookedUp); 0 where the MTP module drafted. */
   readonly matchLength: number;
-  /** [numDraftTokens], of the module's drafts: how far each led (DraftPlan). */
+  /** Of all of the module's drafts, verified or not: how far each led (DraftPlan). */
   readonly margins: readonly number[];
   readonly numAccepted: number;
+  /** `numAccepted`, or one more where the first draft that was not verified is what was decided in its place. */
+  readonly numRight: number;
   /** [numAccepted + 1]: how far the target's own choices led. */
   readonly targetMargins: readonly number[];
 }
@@ -33,6 +35,7 @@ export interface VerifiedDrafts {
 export class AcceptanceEstimate {
   private readonly positions: number[]; // [maxDraftTokens]
   private readonly margins: number[]; // [MARGIN_ENDS.length]
+  private readonly shares: number[]; // [MARGIN_ENDS.length], of drafts that led so far; their sum is 1
   private readonly targetMargins: number[]; // [MARGIN_ENDS.length]
   private readonly matches: number[]; // [MATCH_ENDS.length]
 
@@ -41,9 +44,11 @@ export class AcceptanceEstimate {
     margins: readonly number[],
     targetMargins: readonly number[] = margins,
     matches: readonly number[] = PRIOR_BY_MATCH,
+    shares: readonly number[] = MARGIN_ENDS.map(() => 1 / MARGIN_ENDS.length),
   ) {
     this.positions = [...positions];
     this.margins = [...margins];
+    this.shares = [...shares];
     this.targetMargins = [...targetMargins];
     this.matches = [...matches];
   }
@@ -65,6 +70,7 @@ export class AcceptanceEstimate {
       mixed(this.margins, prior.margins),
       mixed(this.targetMargins, prior.targetMargins),
       mixed(this.matches, prior.matches),
+      mixed(this.shares, prior.shares),
     );
   }
 
@@ -76,6 +82,21 @@ export class AcceptanceEstimate {
   /** Of a draft that led over the next best token by `margin` nats. */
   withMargin(margin: number): number {
     return this.margins[indexBelow(MARGIN_ENDS, margin)]!;
+  }
+
+  /**
+   * The mean of `valueOf` over what a draft may turn out to be that is accepted at `rate` before it is made: by how far
+   * it will lead, it is accepted more or less likely then.
+   */
+  expected(rate: number, valueOf: (acceptance: number) => number): number {
+    const { margins, shares } = this;
+    let mean = 0;
+    for (let index = 0; index < margins.length; index += 1) mean += shares[index]! * margins[index]!;
+    const scale = rate / Math.max(mean, 1e-9);
+    let value = 0;
+    for (let index = 0; index < margins.length; index += 1)
+      value += shares[index]! * valueOf(Math.min(1, margins[index]! * scale));
+    return value;
   }
 
   /** Of a first draft, had one been made, in the place of a token that the target chose with a lead of `margin` nats. */
@@ -93,23 +114,34 @@ export class AcceptanceEstimate {
     return this.matches[indexBelow(MATCH_ENDS, matchLength)]!;
   }
 
-  record({ numDraftTokens, matchLength, margins, numAccepted, targetMargins }: VerifiedDrafts): void {
-    const numReached = Math.min(numDraftTokens, numAccepted + 1);
-    for (let position = 0; position < numReached; position += 1) {
-      const accepted = position < numAccepted ? 1 : 0;
-      if (matchLength > 0) {
-        observe(this.matches, indexBelow(MATCH_ENDS, matchLength + position), accepted);
-      } else {
-        observe(this.positions, position, accepted);
-        observe(this.margins, indexBelow(MARGIN_ENDS, margins[position]!), accepted);
-        observe(this.targetMargins, indexBelow(MARGIN_ENDS, targetMargins[position]!), accepted);
+  record({
+    numDraftTokens,
+    matchLength,
+    margins,
+    numAccepted,
+    numRight,
+    targetMargins,
+  }: VerifiedDrafts): void {
+    if (matchLength > 0) {
+      for (let position = 0; position < Math.min(numDraftTokens, numAccepted + 1); position += 1) {
+        const index = indexBelow(MATCH_ENDS, matchLength + position);
+        observe(this.matches, index, position < numAccepted ? 1 : 0);
       }
+      return;
+    }
+    for (let position = 0; position < Math.min(margins.length, numAccepted + 1); position += 1) {
+      const right = position < numRight ? 1 : 0;
+      const lead = indexBelow(MARGIN_ENDS, margins[position]!);
+      observe(this.positions, position, right);
+      observe(this.margins, lead, right);
+      observe(this.targetMargins, indexBelow(MARGIN_ENDS, targetMargins[position]!), right);
+      for (const index of this.shares.keys()) observe(this.shares, index, index === lead ? 1 : 0);
     }
   }
 }
 
-function observe(rates: number[], index: number, accepted: number): void {
-  rates[index]! += SMOOTHING * (accepted - rates[index]!);
+function observe(rates: number[], index: number, value: number): void {
+  rates[index]! += SMOOTHING * (value - rates[index]!);
 }
 
 const indexBelow = (ends: readonly number[], value: number): number => ends.findIndex((end) => value <= end);

@@ -61,26 +61,24 @@ export class DraftLength {
    * without drafting.
    */
   plan(maxDraftTokens: number, length: number, found: LookedUp = NOTHING_FOUND): DraftPlan {
-    const rate = this.tokensPerSecond(maxDraftTokens, length);
-    const wantsAnother = (margins: readonly number[]): boolean =>
-      this.gainOfMore(margins, maxDraftTokens, length, rate) > this.best(margins, length, rate).gain;
     if (maxDraftTokens === 0) return noDrafts;
+    const rate = this.tokensPerSecond(maxDraftTokens, length);
+    if (this.isWorthTrying(maxDraftTokens, length, rate)) this.estimate.expect(this.outlook!);
+    const undrafted = this.best([], length, rate).gain;
+    const drafted = this.gainOfMore([], maxDraftTokens, length, rate);
     const lookup = this.bestOfFound(found, maxDraftTokens, length, rate);
-    const others = Math.max(
-      this.best([], length, rate).gain,
-      this.gainOfMore([], maxDraftTokens, length, rate),
-    );
-    if (lookup.numDraftTokens > 0 && lookup.gain > others) {
+    if (lookup.numDraftTokens > 0 && lookup.gain > Math.max(undrafted, drafted)) {
       return lookedUpDrafts(found, lookup.numDraftTokens);
     }
-    if (this.isWorthTrying(maxDraftTokens, length, rate)) this.estimate.expect(this.outlook!);
-    if (wantsAnother([])) {
+    if (drafted > undrafted) {
       this.numRoundsWithoutDrafts = 0;
       this.roundsBeforeProbe = ROUNDS_BEFORE_PROBE;
       this.outlook = null;
       return {
         ...noDrafts,
-        wantsAnother,
+        wantsAnother: (margins) =>
+          margins.length === 0 ||
+          this.gainOfMore(margins, maxDraftTokens, length, rate) > this.best(margins, length, rate).gain,
         numToVerify: (margins) => this.best(margins, length, rate).numDraftTokens,
       };
     }
@@ -125,8 +123,9 @@ export class DraftLength {
     const { outlook, numRoundsWithoutDrafts, costs } = this;
     if (outlook === null || maxDraftTokens === 0) return false;
     if (numRoundsWithoutDrafts < MIN_ROUNDS_WITHOUT_DRAFTS) return false;
-    const moreSeconds = this.verifySeconds(1, length) + costs.draftSeconds(1) - this.verifySeconds(0, length);
-    return ROUNDS_TO_PAY * (outlook - rate * moreSeconds) > rate * costs.catchUpSeconds(this.pendingTokens);
+    const gain =
+      this.gainOfMore([], maxDraftTokens, length, rate, outlook) - this.best([], length, rate).gain;
+    return ROUNDS_TO_PAY * gain > rate * costs.catchUpSeconds(this.pendingTokens);
   }
 
   /** Verifying the first of what was looked up. */
@@ -171,28 +170,45 @@ export class DraftLength {
     return best;
   }
 
-  /** Drafting on, to the best depth beyond the drafts made so far. */
+  /**
+   * Drafting once more, which is accepted as often as `acceptance` says. How sure the draft will be decides whether it
+   * is verified at all, and whether others follow, up to the best depth.
+   */
   private gainOfMore(
     margins: readonly number[],
     maxDraftTokens: number,
     length: number,
     rate: number,
+    acceptance = this.estimate.atPosition(margins.length),
   ): number {
     const { costs, estimate } = this;
+    const position = margins.length;
+    if (position >= maxDraftTokens) return -Infinity;
     let tokens = 1;
     let reach = 1;
     for (const margin of margins) {
       reach *= estimate.withMargin(margin);
       tokens += reach;
     }
-    let best = -Infinity;
-    for (let depth = margins.length + 1; depth <= maxDraftTokens; depth += 1) {
-      reach *= estimate.atPosition(depth - 1);
-      tokens += reach;
-      const draftSeconds = costs.draftSeconds(depth) - costs.draftSeconds(margins.length);
-      best = Math.max(best, tokens - rate * (this.verifySeconds(depth, length) + draftSeconds));
+    const unverified = this.best(margins, length, rate).gain;
+    // By depth beyond this draft: tokens for each that is reached, and what it costs.
+    const tokensIfReached: number[] = [];
+    const losses: number[] = [];
+    let reached = 1;
+    for (let depth = position + 1, more = 1; depth <= maxDraftTokens; depth += 1) {
+      const draftSeconds = costs.draftSeconds(depth) - costs.draftSeconds(position + 1);
+      tokensIfReached.push(more);
+      losses.push(rate * (this.verifySeconds(depth, length) + draftSeconds));
+      if (depth < maxDraftTokens) more += reached *= estimate.atPosition(depth);
     }
-    return best;
+    const draftSeconds = costs.draftSeconds(position + 1) - costs.draftSeconds(position);
+    const gainIf = (accepted: number): number => {
+      let best = unverified;
+      for (let index = 0; index < losses.length; index += 1)
+        best = Math.max(best, tokens + reach * accepted * tokensIfReached[index]! - losses[index]!);
+      return best;
+    };
+    return estimate.expected(acceptance, gainIf) - rate * draftSeconds;
   }
 
   /** Of a round with so many drafts, drafting aside. */

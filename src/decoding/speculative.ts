@@ -46,10 +46,7 @@ export async function decodeRound(state: DecodingState, plan: DraftPlan): Promis
     sampler.pop(drafts);
   }
   const numDrafted = margins.length;
-  if (numDrafted > 0) {
-    drafts.length = plan.numToVerify(margins);
-    margins.length = drafts.length;
-  }
+  const firstLeftOut = numDrafted > 0 ? drafts.splice(plan.numToVerify(margins))[0] : undefined;
   const draftSeconds = clock.seconds - draftStart - sampleSeconds;
 
   const verifyStart = clock.seconds;
@@ -59,6 +56,7 @@ export async function decodeRound(state: DecodingState, plan: DraftPlan): Promis
   const acceptStart = clock.seconds;
   const verdict = acceptDrafts(drafts, logits, sampler, contextLength + 1, target.vocabSize);
   const numDecided = verdict.tokenIds.length;
+  const isAllAccepted = verdict.numAccepted === drafts.length;
   const chooseSeconds = (clock.seconds - acceptStart) / numDecided;
   cache.rewindTo(contextLength + numDecided);
   await drafter?.observe(verdict.tokenIds, hiddenStates.subarray(0, numDecided * target.hiddenSize));
@@ -72,6 +70,7 @@ export async function decodeRound(state: DecodingState, plan: DraftPlan): Promis
     matchLength: plan.matchLength,
     margins,
     numAccepted: verdict.numAccepted,
+    numRight: verdict.numAccepted + Number(isAllAccepted && firstLeftOut === state.nextTokenId),
     targetMargins: verdict.targetMargins,
     contextLength,
     draftSeconds,

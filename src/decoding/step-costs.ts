@@ -17,8 +17,6 @@ export interface MeasuredCosts {
   readonly lengths: readonly number[];
   /** [lengths.length]: a forward of one token among others; choosing the next from its logits is not in it. */
   readonly plainSeconds: readonly number[];
-  /** What a plain step takes where it is timed between rounds, relative to one of an unbroken run. */
-  readonly plainAfterRounds: number;
   /** [width]: a forward that decides so many tokens, relative to the plain step at the same length; entry 0 is unused. */
   readonly verifyRatios: readonly number[];
   /** [k]: drafting k tokens; entry 0 is 0. */
@@ -87,9 +85,9 @@ export class StepCosts {
     return numTokens * this.measuredCatchUp * this.catchUpScale.value;
   }
 
-  /** Of a step between rounds. */
+  /** Of a step behind as many others as it takes to be as fast as in an unbroken run of them. */
   observePlain(length: number, seconds: number): void {
-    this.plainDrift.observe(seconds / (this.measuredPlain(length) * this.measured.plainAfterRounds));
+    this.plainDrift.observe(seconds / this.measuredPlain(length));
   }
 
   observeVerify(width: number, length: number, seconds: number): void {

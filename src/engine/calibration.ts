@@ -3,18 +3,13 @@ import { clippedMean, median, robustLine } from '../decoding/robust-statistics.t
 import type { MeasuredBySharing, MeasuredCosts } from '../decoding/step-costs.ts';
 import type { ExactWidths, KvCache, SharedModels } from '../model/target-model.ts';
 import type { LoadedModel } from './loaded-model.ts';
-import { NUM_TIMED_STEPS, NUM_WARM_UP_STEPS } from './plain-step-schedule.ts';
+import { NUM_WARM_UP_STEPS } from './plain-step-schedule.ts';
 
 const BUDGET_SECONDS = 2.2;
 const MIN_REPETITIONS = 3;
 const MAX_REPETITIONS = 25;
 /** Steps run back to back per sample, as in real decoding, after one that warms the caches and is not counted. */
 const STEPS_PER_SAMPLE = 3;
-const NUM_PLAIN_STEPS = 32;
-/** Plain steps right after wider ones are slower; from here on they are not. */
-const NUM_SETTLING_STEPS = 12;
-/** Rounds of an ordinary depth, before these. */
-const NUM_ROUNDS_BEFORE = 6;
 /** Where the cost of width is measured; it is scaled from there. */
 const REFERENCE_LENGTH = 256;
 /** Of passes that several sequences share, each number of sequences by itself. */
@@ -41,7 +36,6 @@ async function calibrateAlone(model: LoadedModel): Promise<MeasuredCosts> {
   const mtpCache = model.mtpCaches?.take(lengths[reference]! + 1) ?? null;
   const state = new Float32Array(manifest.hiddenSize).fill(0.1);
   const plainSamples = lengths.map((): number[] => []);
-  const afterRounds: number[] = [];
   const verifySamples = Array.from({ length: maxWidth + 1 }, (): number[] => []);
   const widths = [...verifySamples.keys()].slice(2);
   const chainSamples: number[] = [];
@@ -62,26 +56,12 @@ async function calibrateAlone(model: LoadedModel): Promise<MeasuredCosts> {
         verifySamples[width]!.push(...verifying);
       }
     }
-    const verify = async (): Promise<unknown> => target.forward(caches[reference]!, [1, 2, 3]);
-    const plainStep = (index: number) => async (): Promise<unknown> =>
-      target.forwardAtWidth(caches[index]!, [1]);
-    // After rounds, as in decoding; the steps at each length, after these.
-    for (let round = 0; round < NUM_ROUNDS_BEFORE; round += 1) {
-      await timeSteps([caches[reference]!], lengths[reference]!, verify, 0, 1);
-      if (mtpCache !== null) await timeSteps([mtpCache], lengths[reference]!, draft, 0, 2);
+    for (const [index, length] of lengths.entries()) {
+      const step = async (): Promise<unknown> => target.forwardAtWidth(caches[index]!, [1]);
+      // Right after wider forwards plain steps are slower.
+      const numWarmUpSteps = index === 0 ? NUM_WARM_UP_STEPS : 1;
+      plainSamples[index]!.push(...(await timeSteps([caches[index]!], length, step, numWarmUpSteps)));
     }
-    const run = await timeSteps(
-      [caches[reference]!],
-      lengths[reference]!,
-      plainStep(reference),
-      0,
-      NUM_PLAIN_STEPS,
-    );
-    // Of each run by itself, as the machine's speed differs from one to the next.
-    const timed = run.slice(NUM_WARM_UP_STEPS, NUM_WARM_UP_STEPS + NUM_TIMED_STEPS);
-    afterRounds.push(median(timed) / median(run.slice(NUM_SETTLING_STEPS)));
-    for (const [index, length] of lengths.entries())
-      plainSamples[index]!.push(...(await timeSteps([caches[index]!], length, plainStep(index))));
   }
   for (const cache of caches) targetCaches.giveBack(cache);
   if (mtpCache !== null) model.mtpCaches?.giveBack(mtpCache);
@@ -90,7 +70,6 @@ async function calibrateAlone(model: LoadedModel): Promise<MeasuredCosts> {
   return {
     lengths,
     plainSeconds,
-    plainAfterRounds: median(afterRounds),
     verifyRatios: verifyRatios(
       widths,
       widths.map((width) => median(verifySamples[width]!) / plainSeconds[reference]!),
@@ -146,7 +125,7 @@ async function calibrateShared(
       const parts = caches.map((cache) => ({ cache, tokenIds }));
       const step = async (): Promise<unknown> =>
         width === 1 ? target.forwardAtWidth(parts) : target.forward(parts);
-      const numWarmUpSteps = width === 1 ? NUM_SETTLING_STEPS : 1;
+      const numWarmUpSteps = width === 1 ? NUM_WARM_UP_STEPS : 1;
       samples[index]!.push(...(await timeSteps(caches, length, step, numWarmUpSteps)));
     }
     if (mtp !== null) {
@@ -163,7 +142,6 @@ async function calibrateShared(
   return {
     lengths: alone.lengths,
     plainSeconds: alone.plainSeconds.map((taken) => Math.max(taken - saved, plain / 2)),
-    plainAfterRounds: 1,
     verifyRatios: verifyRatios(
       widths.slice(0, -1),
       samples.slice(0, -1).map((taken) => median(taken) / numSequences / plain),

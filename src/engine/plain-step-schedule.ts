@@ -1,17 +1,14 @@
 /** When to take real plain steps between rounds: often until the baseline is known well, then less. */
 
-/**
- * After a wider forward plain steps take a quarter longer, and settle within ten steps (docs/log.md). So many go before
- * those that are timed; what these still take too long is measured at start-up (MeasuredCosts.plainAfterRounds).
- */
-export const NUM_WARM_UP_STEPS = 3;
-export const NUM_TIMED_STEPS = 3;
+/** After a wider forward plain steps take a quarter longer, and settle within ten (docs/log.md): so many go before. */
+export const NUM_WARM_UP_STEPS = 10;
+export const NUM_TIMED_STEPS = 4;
 
 /** A round without drafts takes about so much of the time of one with some, and counts as much. */
 const SHARE_WITHOUT_DRAFTS = 1 / 3;
-const FIRST_INTERVAL_ROUNDS = 96;
-const NUM_FIRST = 10;
-const LATER_INTERVAL_ROUNDS = 256;
+const FIRST_INTERVAL_ROUNDS = 192;
+const NUM_FIRST = 6;
+const LATER_INTERVAL_ROUNDS = 512;
 
 export class PlainStepSchedule {
   private numTaken = 0;

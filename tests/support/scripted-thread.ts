@@ -62,7 +62,6 @@ export class ScriptedThread extends EventEmitter implements WorkerThread {
     const costs = {
       lengths: [16],
       plainSeconds: [0.001],
-      plainAfterRounds: 1,
       verifyRatios: [1, 1, 1],
       draftSeconds: [0],
     };

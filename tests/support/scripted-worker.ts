@@ -138,7 +138,6 @@ export class ScriptedWorker {
     const stepCosts = {
       lengths: [16],
       plainSeconds: [1],
-      plainAfterRounds: 1,
       verifyRatios: Array<number>(10).fill(1.2),
       draftSeconds: Array<number>(9).fill(0.2),
     };

@@ -12,6 +12,7 @@ const drafts = (
   matchLength: 0,
   margins,
   numAccepted,
+  numRight: numAccepted,
   targetMargins,
 });
 
@@ -35,6 +36,36 @@ describe('AcceptanceEstimate', () => {
     expect(estimate.withMargin(4.5)).toBe(0.53);
     expect(estimate.withMargin(0)).toBe(0.47);
     expect(estimate.withMargin(100)).toBe(0.5);
+  });
+
+  it('learns of the first draft that was not verified, where all before it were accepted', () => {
+    const estimate = new AcceptanceEstimate([0.5, 0.5, 0.5], HALVES);
+    const unverified = { ...drafts([5, 0.05, 3], 1, [1, 1]), numDraftTokens: 1 };
+    estimate.record({ ...unverified, numRight: 2 });
+    expect(positions(estimate, 3)).toEqual([0.53, 0.53, 0.5]);
+    expect(estimate.withMargin(0)).toBe(0.53);
+    estimate.record({ ...unverified, numRight: 1 });
+    expect(estimate.withMargin(0)).toBeCloseTo(0.53 - 0.06 * 0.53);
+    estimate.record({ ...unverified, numAccepted: 0, numRight: 0 });
+    expect(estimate.withMargin(0)).toBeCloseTo(0.53 - 0.06 * 0.53);
+  });
+
+  it('knows what a draft may turn out to be', () => {
+    const estimate = new AcceptanceEstimate(
+      [0.5],
+      Array.from({ length: 11 }, (_, index) => (index < 5 ? 0.2 : 0.8)),
+    );
+    for (let round = 0; round < 300; round += 1) estimate.record(drafts([round % 4 === 0 ? 0.05 : 10], 1));
+    const seen: number[] = [];
+    const mean = estimate.expected(0.6, (acceptance) => {
+      seen.push(acceptance);
+      return acceptance;
+    });
+    expect(mean).toBeCloseTo(0.6);
+    expect(seen[1]!).toBeLessThan(seen[10]!);
+    // An unsure draft in four.
+    expect(estimate.expected(0.6, (acceptance) => Number(acceptance === seen[0]))).toBeCloseTo(0.25, 1);
+    expect(estimate.expected(1, () => 1)).toBeCloseTo(1);
   });
 
   it('learns of how sure the target was where a draft was reached', () => {
@@ -71,6 +102,7 @@ describe('AcceptanceEstimate', () => {
       matchLength: 3,
       margins: [],
       numAccepted: 1,
+      numRight: 1,
       targetMargins: [1, 1],
     });
     expect([3, 4, 5].map((length) => estimate.afterMatch(length))).toEqual([0.53, 0.47, 0.5]);

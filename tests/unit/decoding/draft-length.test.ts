@@ -15,7 +15,6 @@ const linearCosts = (widthSeconds: number, draftSeconds: number): StepCosts =>
   new StepCosts({
     lengths: [16],
     plainSeconds: [1],
-    plainAfterRounds: 1,
     verifyRatios: Array.from({ length: MAX_DRAFTS + 2 }, (_, width) => 1 + widthSeconds * Math.max(2, width)),
     draftSeconds: Array.from({ length: MAX_DRAFTS + 1 }, (_, count) => count * draftSeconds),
   });
@@ -84,8 +83,9 @@ describe('DraftLength', () => {
               ...AT_16,
               numDrafted: made.length,
               numDraftTokens: numToVerify,
-              margins: made.slice(0, numToVerify),
+              margins: made,
               numAccepted: numToVerify >> 1,
+              numRight: numToVerify >> 1,
             });
           }
         },
@@ -113,8 +113,9 @@ describe('DraftLength', () => {
           ...AT_16,
           numDrafted: made.length,
           numDraftTokens: margins.length,
-          margins,
+          margins: made,
           numAccepted,
+          numRight: Math.min(numAccepted + 1, [...made, UNSURE].indexOf(UNSURE)),
         });
       }
       return token / seconds;
@@ -183,7 +184,7 @@ describe('DraftLength', () => {
       Array.from({ length: NUM_MARGINS }, (_, index) => (index < 5 ? 0.01 : 0.9)),
     );
     const draftLength = new DraftLength(estimate, cheap);
-    const none = { ...AT_16, numDrafted: 0, numDraftTokens: 0, margins: [], numAccepted: 0 };
+    const none = { ...AT_16, numDrafted: 0, numDraftTokens: 0, margins: [], numAccepted: 0, numRight: 0 };
     const roundsUntilDrafts = (targetMargin: number, most: number): number => {
       for (let round = 0; round < most; round += 1) {
         if (depthOf(draftLength) > 0) return round;
@@ -205,7 +206,14 @@ describe('DraftLength', () => {
     const draftLength = new DraftLength(estimate, cheap);
     const depths = Array.from({ length: 20 }, () => {
       const depth = depthOf(draftLength);
-      draftLength.record({ ...AT_16, numDrafted: 0, numDraftTokens: 0, margins: [], numAccepted: 0 });
+      draftLength.record({
+        ...AT_16,
+        numDrafted: 0,
+        numDraftTokens: 0,
+        margins: [],
+        numAccepted: 0,
+        numRight: 0,
+      });
       return depth;
     });
     expect(depths.findIndex((depth) => depth > 0)).toBe(16);
@@ -216,9 +224,9 @@ describe('DraftLength', () => {
     const margins = Array<number>(4).fill(SURE);
     expect(depthOf(draftLength, 4)).toBeGreaterThan(0);
     const all = { ...AT_16, numDrafted: 4, numDraftTokens: 4, margins };
-    for (let count = 0; count < 200; count += 1) draftLength.record({ ...all, numAccepted: 0 });
+    for (let count = 0; count < 200; count += 1) draftLength.record({ ...all, numAccepted: 0, numRight: 0 });
     expect(depthOf(draftLength, 4)).toBe(0);
-    for (let count = 0; count < 200; count += 1) draftLength.record({ ...all, numAccepted: 4 });
+    for (let count = 0; count < 200; count += 1) draftLength.record({ ...all, numAccepted: 4, numRight: 4 });
     expect(depthOf(draftLength, 4)).toBe(4);
   });
 
@@ -238,6 +246,7 @@ describe('DraftLength', () => {
         numDrafted: 0,
         margins: [],
         numAccepted: 0,
+        numRight: 0,
       });
     expect(costly.plan(4, 16, found).ready).toEqual([]);
   });

@@ -2,11 +2,10 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { SharingCosts, StepCosts } from '../../../src/decoding/step-costs.ts';
 
-const newCosts = (plainAfterRounds = 1): StepCosts =>
+const newCosts = (): StepCosts =>
   new StepCosts({
     lengths: [16, 256, 1024],
     plainSeconds: [2, 4, 10],
-    plainAfterRounds,
     verifyRatios: [1, 1, 1.25, 1.5],
     draftSeconds: [0, 0.5, 1],
   });
@@ -31,16 +30,8 @@ describe('StepCosts', () => {
     },
   );
 
-  it('knows that plain steps between rounds take longer than others', () => {
-    const costs = newCosts(1.25);
-    observePlain(costs, ...Array<number>(20).fill(2.5));
-    expect(costs.plainSeconds(16)).toBeCloseTo(2, 12);
-    observePlain(costs, ...Array<number>(20).fill(5));
-    expect(costs.plainSeconds(16)).toBeCloseTo(4, 12);
-  });
-
   it('costs by how many share a pass, all as much slower as plain steps alone have become', () => {
-    const measured = { lengths: [16], plainAfterRounds: 1, verifyRatios: [1, 1, 1.5], draftSeconds: [0] };
+    const measured = { lengths: [16], verifyRatios: [1, 1, 1.5], draftSeconds: [0] };
     const costs = new SharingCosts(
       new Map([
         [1, { ...measured, plainSeconds: [2] }],

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { samplingParams } from '../../support/sampling.ts';
 import { VOCAB_SIZE } from '../../support/scripted-model.ts';
 import { CAPACITY, EOS, nextTick, ScriptedWorker, until } from '../../support/scripted-worker.ts';
+import { NUM_TIMED_STEPS, NUM_WARM_UP_STEPS } from '../../../src/engine/plain-step-schedule.ts';
 
 describe('turns', () => {
   let worker: ScriptedWorker;
@@ -119,16 +120,18 @@ describe('turns', () => {
       const observePlain = vi.spyOn(plain.context.costs.of(1), 'observePlain');
       const forwardAtWidth = vi.spyOn(plain.target, 'forwardAtWidth');
       let numRequests = 0;
-      while (observePlain.mock.calls.length < 3) {
+      while (observePlain.mock.calls.length < NUM_TIMED_STEPS) {
         const id = (numRequests += 1);
         plain.add(id, { ...job, cachePrompt: false, maxTokens: 60 });
         await until(() => plain.finishOf(id) === 'length');
         expect(plain.tokensOf(id)).toEqual(plain.tokensOf(1));
       }
-      expect(observePlain).toHaveBeenCalledTimes(3);
+      expect(observePlain).toHaveBeenCalledTimes(NUM_TIMED_STEPS);
       // Each request has a forward for its prompt and one for every round.
       const numRounds = plain.messages.filter(({ type }) => type === 'tokens-decided').length;
-      expect(forwardAtWidth).toHaveBeenCalledTimes(numRequests + numRounds + (areServed ? 0 : 6));
+      expect(forwardAtWidth).toHaveBeenCalledTimes(
+        numRequests + numRounds + (areServed ? 0 : NUM_WARM_UP_STEPS + NUM_TIMED_STEPS),
+      );
       await plain.close();
     },
   );
