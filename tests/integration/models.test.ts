@@ -13,7 +13,7 @@ const model = {
   created: 1_700_000_000,
   owned_by: 'foretoken',
   max_model_len: 1024,
-  speculative: { method: 'mtp', num_spec_tokens: 5 },
+  speculative: { method: 'mtp', num_spec_tokens: 3 },
 };
 
 test('GET /v1/models lists the loaded model, and gives it by its id', async () => {

@@ -54,7 +54,7 @@ describe('a response on the socket', () => {
       status: 'completed',
       model: 'scripted',
       usage: { input_tokens: 5, output_tokens: numTokens, prompt_tokens: 5, completion_tokens: numTokens },
-      metrics: { speculative_decoding: { num_spec_tokens: 5 }, speedup: { method: 'calibrated' } },
+      metrics: { speculative_decoding: { num_spec_tokens: 3 }, speedup: { method: 'calibrated' } },
       timings: { predicted_n: numTokens },
     });
   });
