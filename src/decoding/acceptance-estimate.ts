@@ -14,7 +14,7 @@ const PRIOR_BY_MATCH = [0.4, 0.5, 0.65, 0.75, 0.85, 0.95];
 const FORGETTING = 0.1;
 
 /** A round's drafts, and what became of them. */
-export interface VerifiedDrafts {
+export interface RoundDrafts {
   readonly numDraftTokens: number;
   /** Of looked-up drafts, the match before them (LookedUp); 0 where the MTP module drafted. */
   readonly matchLength: number;
@@ -114,14 +114,7 @@ export class AcceptanceEstimate {
     return this.matches[indexBelow(MATCH_ENDS, matchLength)]!;
   }
 
-  record({
-    numDraftTokens,
-    matchLength,
-    margins,
-    numAccepted,
-    numRight,
-    targetMargins,
-  }: VerifiedDrafts): void {
+  record({ numDraftTokens, matchLength, margins, numAccepted, numRight, targetMargins }: RoundDrafts): void {
     if (matchLength > 0) {
       for (let position = 0; position < Math.min(numDraftTokens, numAccepted + 1); position += 1) {
         const index = indexBelow(MATCH_ENDS, matchLength + position);

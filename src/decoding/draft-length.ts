@@ -6,7 +6,7 @@
  * `rate` being what the rounds reach (Dinkelbach 1967, "On nonlinear fractional programming"): a chain that went well
  * so far is drafted on, an unsure draft ends it, and drafts that do not pay for their width are not verified.
  */
-import type { AcceptanceEstimate, VerifiedDrafts } from './acceptance-estimate.ts';
+import type { AcceptanceEstimate, RoundDrafts } from './acceptance-estimate.ts';
 import { fixedDepth, noDrafts, lookedUpDrafts, type DraftPlan } from './draft-plan.ts';
 import { NOTHING_FOUND, type LookedUp } from './prompt-lookup.ts';
 import type { StepCosts } from './step-costs.ts';
@@ -22,7 +22,7 @@ const ROUNDS_BEFORE_PROBE = 192;
 const OUTLOOK_SMOOTHING = 0.1;
 
 /** What a round came to. */
-export interface DraftedRound extends VerifiedDrafts {
+export interface DraftedRound extends RoundDrafts {
   readonly contextLength: number;
   /** Drafts that the drafter made, verified or not. */
   readonly numDrafted: number;

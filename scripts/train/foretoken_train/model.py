@@ -5,6 +5,7 @@ embedding and output head shared with the target, one module used recursively (F
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -175,33 +176,38 @@ class CodeModel(nn.Module):
 
 def stacked(source: CodeModel, shape: ModelShape) -> CodeModel:
     """A deeper copy: `source`'s layers repeated until `shape.num_layers` (G_stack, arXiv 2405.15319)."""
-    if shape.num_layers % source.shape.num_layers:
-        raise ValueError(f"expected a multiple of {source.shape.num_layers} layers, got {shape.num_layers}")
-    grown = CodeModel(shape)
-    state = source.state_dict()
-    for name in list(state):
-        if name.startswith("blocks."):
-            _, index, rest = name.split(".", 2)
-            for copy in range(int(index), shape.num_layers, source.shape.num_layers):
-                state[f"blocks.{copy}.{rest}"] = state[name]
-    grown.load_state_dict(state)
-    return grown
+    return with_copies(source, shape, lambda index, copy, _: copy * source.shape.num_layers + index)
 
 
 def expanded(source: CodeModel, num_layers: int) -> CodeModel:
     """A model of `num_layers` and the same outputs: behind each layer copies of it that add nothing yet, as their last
     matrices are zero (block expansion, LLaMA Pro, arXiv 2401.02415)."""
-    factor, rest = divmod(num_layers, source.shape.num_layers)
+    shape = replace(source.shape, num_layers=num_layers)
+    grown = with_copies(source, shape, lambda index, copy, factor: index * factor + copy)
+    for layer in new_layers(source.shape.num_layers, num_layers):
+        nn.init.zeros_(grown.blocks[layer].out.weight)
+        nn.init.zeros_(grown.blocks[layer].down.weight)
+    return grown
+
+
+def new_layers(before: int, num_layers: int) -> list[int]:
+    """Of a model that was `expanded` from so many layers."""
+    return [layer for layer in range(num_layers) if layer % (num_layers // before)]
+
+
+def with_copies(source: CodeModel, shape: ModelShape, place: Callable[[int, int, int], int]) -> CodeModel:
+    """`place` says where copy number `copy` of layer `index` goes: (index, copy, how many there are of each)."""
+    factor, rest = divmod(shape.num_layers, source.shape.num_layers)
     if rest:
-        raise ValueError(f"expected a multiple of {source.shape.num_layers} layers, got {num_layers}")
-    grown = CodeModel(replace(source.shape, num_layers=num_layers))
-    state = {name: value for name, value in source.state_dict().items() if not name.startswith("blocks.")}
-    for name, value in source.state_dict().items():
-        if name.startswith("blocks."):
-            _, index, part = name.split(".", 2)
-            adds = part in ("out.weight", "down.weight")
-            for copy in range(factor):
-                place = f"blocks.{int(index) * factor + copy}.{part}"
-                state[place] = torch.zeros_like(value) if copy and adds else value
-    grown.load_state_dict(state)
+        raise ValueError(f"expected a multiple of {source.shape.num_layers} layers, got {shape.num_layers}")
+    grown = CodeModel(shape)
+    state = source.state_dict()
+    others = {name: value for name, value in state.items() if not name.startswith("blocks.")}
+    layers = [(name.split(".", 2), value) for name, value in state.items() if name.startswith("blocks.")]
+    copies = {
+        f"blocks.{place(int(index), copy, factor)}.{part}": value
+        for (_, index, part), value in layers
+        for copy in range(factor)
+    }
+    grown.load_state_dict(others | copies)
     return grown

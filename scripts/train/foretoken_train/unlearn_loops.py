@@ -26,7 +26,7 @@ from .batches import BatchBuilder, TokenFile, validation_rows
 from .chain_losses import ChainLossWeights, add_chain_loss_arguments, chain_acceptance
 from .continuations import continued
 from .loop_losses import ChainSettings, corpus_losses, own_losses
-from .model import expanded
+from .model import expanded, new_layers
 from .optimisers import add_optimizer_arguments, apply_gradients, build_optimizers, set_learning_rates
 from .repetition import distinct, looping, repeats
 from .run_record import RunRecord, add_run_arguments
@@ -93,8 +93,7 @@ class LoopUnlearning:
         self.model = expanded(source, num_layers).to(self.device)
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad_(bool(arguments.mtp_weight) or not name.startswith("mtp."))
-        new_layers = set(range(num_layers)) - set(range(0, num_layers, num_layers // source.shape.num_layers))
-        self.optimizers = build_optimizers(self.model, arguments, new_layers)
+        self.optimizers = build_optimizers(self.model, arguments, new_layers(source.shape.num_layers, num_layers))
         files, shares = [TokenFile(path) for path in arguments.data], arguments.data_shares
         self.rows = BatchBuilder(
             files, tokenizer, arguments.sequence_length + 1, arguments.fim_rate, arguments.seed, shares

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { AcceptanceEstimate, type VerifiedDrafts } from '../../../src/decoding/acceptance-estimate.ts';
+import { AcceptanceEstimate, type RoundDrafts } from '../../../src/decoding/acceptance-estimate.ts';
 
 const HALVES = Array<number>(11).fill(0.5);
 
@@ -7,7 +7,7 @@ const drafts = (
   margins: readonly number[],
   numAccepted: number,
   targetMargins = Array<number>(numAccepted + 1).fill(1),
-): VerifiedDrafts => ({
+): RoundDrafts => ({
   numDraftTokens: margins.length,
   matchLength: 0,
   margins,
