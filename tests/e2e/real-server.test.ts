@@ -191,7 +191,7 @@ describe('a server with little KV memory and no prefix cache', () => {
   let smallUrl: string;
 
   beforeAll(async () => {
-    const args = ['serve', '--port', '0', '--kv-cache-mib', '1', '--no-prefix-cache'];
+    const args = ['serve', '--port', '0', '--kv-cache-mib', '2', '--no-prefix-cache'];
     small = new ServerProcess('src/main.ts', args);
     smallUrl = await small.baseUrl();
   });
@@ -216,7 +216,7 @@ describe('a server with little KV memory and no prefix cache', () => {
       body: {
         error: {
           message: expect.stringMatching(
-            /^This request needs 1\.63 MiB of KV cache .* the server has 1 MiB, enough for 128 tokens\.$/,
+            /^This request needs 3\.13 MiB of KV cache .* the server has 2 MiB, enough for 128 tokens\.$/,
           ),
           type: 'invalid_request_error',
           param: 'max_tokens',

@@ -155,12 +155,12 @@ describe('the prefix cache, with the shipped weights', () => {
   });
 });
 
-describe('a server with 2 MiB of KV memory, 256 tokens', () => {
+describe('a server with 4 MiB of KV memory, 256 tokens', () => {
   let engine: Engine;
   let ids: number[];
 
   beforeAll(async () => {
-    engine = await startRealEngine({ kvCacheMib: 2 });
+    engine = await startRealEngine({ kvCacheMib: 4 });
     ids = (await programIds()).slice(0, 60);
   });
 
@@ -173,7 +173,7 @@ describe('a server with 2 MiB of KV memory, 256 tokens', () => {
       expect.objectContaining({
         code: 'kv_cache_exceeded',
         param: 'max_tokens',
-        message: expect.stringMatching(/needs 3\.25 MiB .* 257 tokens .* has 2 MiB, enough for 256 tokens/),
+        message: expect.stringMatching(/needs 6\.25 MiB .* 257 tokens .* has 4 MiB, enough for 256 tokens/),
       }),
     );
   });
