@@ -1,4 +1,4 @@
-/** What a graph's run consists of: kernels, the executor around them, and the call from Node around that. */
+/** What a graph's run consists of: kernels, the executor around them, and the call from Node. */
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,11 +8,12 @@ import { median } from '../../src/decoding/robust-statistics.ts';
 export interface RunProfile {
   /** As the caller sees it, measured without the profiler. */
   readonly wallSeconds: number;
-  readonly kernelSeconds: number;
-  /** Of the executor, between kernels. */
-  readonly executorSeconds: number;
-  /** Around the executor: tensors in and out, threads, promises. */
+  /** What the call takes by itself, measured without the profiler: tensors in and out, promises. */
   readonly callSeconds: number;
+  /** Under the profiler, which slows them down. */
+  readonly kernelSeconds: number;
+  /** Of the executor between kernels, and of the profiler. */
+  readonly executorSeconds: number;
   /** By operator, the costliest first. */
   readonly byOperator: Readonly<Record<string, number>>;
 }
@@ -26,20 +27,20 @@ interface TraceEvent {
   readonly args?: { readonly op_name?: string };
 }
 
-/** A folder for the profiler's files, and their events once the session was released. */
-export async function withProfileFolder<Result>(
-  use: (prefix: string) => Promise<Result>,
-): Promise<{ readonly result: Result; readonly events: readonly TraceEvent[] }> {
+export async function withTemporaryFolder<Result>(use: (folder: string) => Promise<Result>): Promise<Result> {
   const folder = await mkdtemp(join(tmpdir(), 'foretoken-profile-'));
   try {
-    const result = await use(join(folder, 'trace'));
-    const [file] = await readdir(folder);
-    if (file === undefined) throw new Error(`${folder}: expected a profile of ONNX Runtime, found none`);
-    const events = JSON.parse(await readFile(join(folder, file), 'utf8')) as TraceEvent[];
-    return { result, events };
+    return await use(folder);
   } finally {
     await rm(folder, { recursive: true });
   }
+}
+
+/** What ONNX Runtime's profiler wrote to files that begin with `prefix` in `folder`, once the session was released. */
+export async function readTrace(folder: string, prefix: string): Promise<readonly TraceEvent[]> {
+  const file = (await readdir(folder)).find((name) => name.startsWith(prefix));
+  if (file === undefined) throw new Error(`${folder}: expected a profile of ONNX Runtime, found none`);
+  return JSON.parse(await readFile(join(folder, file), 'utf8')) as TraceEvent[];
 }
 
 /** Events of consecutive runs, [number of runs]. */
@@ -52,11 +53,11 @@ export function splitRuns(events: readonly TraceEvent[]): TraceEvent[][] {
   ]);
 }
 
-/** wallSeconds: without the profiler; profiledSeconds: [runs.length], of the same runs as the trace. */
+/** wallSeconds, callSeconds: of runs without the profiler. */
 export function runProfile(
   runs: readonly TraceEvent[][],
   wallSeconds: readonly number[],
-  profiledSeconds: readonly number[],
+  callSeconds: readonly number[],
 ): RunProfile {
   const perOperator = new Map<string, number[]>();
   const kernelSeconds = runs.map(([, ...kernels]) => {
@@ -71,9 +72,9 @@ export function runProfile(
   const medians = [...perOperator].map(([name, seconds]) => [name, median(seconds)] as const);
   return {
     wallSeconds: median(wallSeconds),
+    callSeconds: median(callSeconds),
     kernelSeconds: median(kernelSeconds),
     executorSeconds: median(runs.map(([run], index) => run!.dur / 1e6 - kernelSeconds[index]!)),
-    callSeconds: median(runs.map(([run], index) => profiledSeconds[index]! - run!.dur / 1e6)),
     byOperator: Object.fromEntries(medians.toSorted((a, b) => b[1] - a[1])),
   };
 }
