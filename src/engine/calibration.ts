@@ -1,9 +1,10 @@
 /** Measures what steps cost at start-up, interleaved, within a time budget. */
-import { clippedMean, median, robustLine } from '../decoding/robust-statistics.ts';
+import { clippedMean, median } from '../decoding/robust-statistics.ts';
 import type { MeasuredBySharing, MeasuredCosts } from '../decoding/step-costs.ts';
-import type { ExactWidths, KvCache, SharedModels } from '../model/target-model.ts';
+import type { KvCache, SharedModels } from '../model/target-model.ts';
 import type { LoadedModel } from './loaded-model.ts';
 import { NUM_WARM_UP_STEPS } from './plain-step-schedule.ts';
+import { verifyRatios } from './verify-ratios.ts';
 
 const BUDGET_SECONDS = 2.2;
 const MIN_REPETITIONS = 3;
@@ -80,22 +81,6 @@ async function calibrateAlone(model: LoadedModel): Promise<MeasuredCosts> {
       (_, numDraftTokens) => numDraftTokens * chainSeconds,
     ),
   };
-}
-
-/**
- * By width, 0 to the last of `widths`, from `ratios` [widths.length] of some. Cost grows about linearly with width, and
- * less from one width to the next than measurements scatter on a busy machine: hence a line through all of them. One
- * token is the plain step itself, where it may be.
- */
-function verifyRatios(
-  widths: readonly number[],
-  ratios: readonly number[],
-  { least }: ExactWidths,
-): number[] {
-  const { slope, intercept } = robustLine(widths, ratios);
-  return Array.from({ length: Math.max(...widths) + 1 }, (_, width) =>
-    width < 2 && least === 1 ? 1 : intercept + slope * Math.max(2, width),
-  );
 }
 
 /** What one of the sequences costs; all of them are equally wide here. */
