@@ -4,10 +4,10 @@ import type { ExactWidths } from '../model/target-model.ts';
 
 /**
  * By width, 0 to the last of `widths`, from `ratios` [widths.length] of some. Cost grows about linearly with width, and
- * less from one width to the next than measurements scatter on a busy machine: hence no single one is believed. Kernels
- * take rows by twos, so that an odd width costs nearly what the even one above it does (docs/log.md): hence a line through
- * the even ones and one through the odd ones, of the same slope, or one through all where there are not two of each. One token
- * is the plain step itself, where it may be.
+ * less from one width to the next than measurements scatter on a busy machine: hence no single one is believed. An odd
+ * width costs nearly what the even one above it does (docs/log.md): hence a line through the even ones and one through the
+ * odd ones, of the same slope, or one through all where there are not two of each. One token is the plain step itself,
+ * where it may be.
  */
 export function verifyRatios(
   widths: readonly number[],
