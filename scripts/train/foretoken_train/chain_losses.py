@@ -19,12 +19,13 @@ from .model import CodeModel
 
 
 class ChainLossWeights(NamedTuple):
-    """Of the parts of the loss, and the share of the total variation's gradient that reaches the target's logits."""
+    """Of the parts of the loss, and the share of the total variation's gradient that reaches the target's logits: one
+    for all rows, or [batch, 1, 1]."""
 
     cross_entropy: float
     total_variation: float
     coupled: float
-    agreement: float = 0.0
+    agreement: float | Tensor = 0.0
 
     @classmethod
     def of(cls, arguments: argparse.Namespace) -> "ChainLossWeights":
@@ -65,7 +66,7 @@ def chain_losses(
         draft, wanted = model.head(states).float(), fixed[:, places]
         log_draft, probs = draft.log_softmax(-1), wanted.softmax(-1)
         loss = weights.cross_entropy * -(probs * log_draft).sum(-1).mean()
-        if weights.agreement:
+        if isinstance(weights.agreement, Tensor) or weights.agreement:
             led = wanted + weights.agreement * (target[:, places] - wanted)
             probs = led.softmax(-1)
         loss = loss + weights.total_variation * 0.5 * (probs - log_draft.exp()).abs().sum(-1).mean()

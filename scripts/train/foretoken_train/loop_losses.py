@@ -36,18 +36,20 @@ def corpus_losses(
 
 
 def own_losses(
-    model: CodeModel, ids: Tensor, repeated: Tensor, chains: ChainSettings | None
+    model: CodeModel, ids: Tensor, repeated: Tensor, chains: ChainSettings | None, sampled: Tensor | None = None
 ) -> tuple[Tensor, Tensor | None]:
     """`unlikelihood_loss` of ids [batch, length], and of chains in them, by depth.
 
-    The target does not lean towards drafts of its own words: those of loops are the easiest.
+    sampled: [batch], 1 for rows that the target wrote at a temperature and 0 for greedy ones. In the latter it does not
+    lean towards drafts: those of loops are the easiest.
     """
     hidden = model.hidden_states(ids)
     logits = model.head(hidden).float()
     unlikelihood = unlikelihood_loss(logits, ids, repeated)
     if chains is None:
         return unlikelihood, None
-    weights = chains.weights._replace(agreement=0.0)
+    agreement = 0.0 if sampled is None else chains.weights.agreement * sampled[:, None, None]
+    weights = chains.weights._replace(agreement=agreement)
     return unlikelihood, chain_losses(model, hidden, logits, ids, chains.steps, weights, chains.temperature, None)
 
 

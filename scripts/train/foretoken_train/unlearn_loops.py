@@ -9,7 +9,8 @@ code has next to none, so that nothing is lost by it.
 
 With `--mtp-weight` the MTP module learns beside the target, on some corpus rows and on what the target writes, and
 what it asks of the target's states is heard (as when DeepSeek-V3 is trained, arXiv 2412.19437). With `--agreement` the
-target also leans towards what can be drafted, where the corpus leaves it the choice.
+target also leans towards what can be drafted, where the corpus leaves it the choice, and in what it writes at a
+temperature (`--sampled-prompts`), where no loops draw it in.
 """
 
 import argparse
@@ -60,6 +61,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--new-tokens", type=int, default=224)
     parser.add_argument("--pool", type=int, default=96, help="prompts continued at a time")
     parser.add_argument("--prompts", type=int, default=3, help="of them, in each optimiser step")
+    parser.add_argument("--sampled-prompts", type=int, default=0, help="of those, continued at --sampled-temperature")
+    parser.add_argument("--sampled-temperature", type=float, default=0.8)
     parser.add_argument("--batch-size", type=int, default=12, help="corpus rows of each optimiser step")
     parser.add_argument("--sequence-length", type=int, default=512)
     parser.add_argument("--mtp-weight", type=float, default=0.0, help="0 leaves the MTP module alone")
@@ -139,12 +142,20 @@ class LoopUnlearning:
         record.save(self.model)
         bar.close()
 
-    def continuations(self, prompts: Tensor, new_tokens: int | None = None) -> Tensor:
-        """Greedy; prompts: [batch, at least prompt_length], cut to that."""
-        prompts = prompts[:, : self.arguments.prompt_length].to(self.device)
-        temperatures = torch.zeros(len(prompts), device=self.device)
-        length = new_tokens or self.arguments.new_tokens
-        return continued(self.model, prompts, length, temperatures, torch.Generator(self.device))
+    def continuations(self, prompts: Tensor) -> Tensor:
+        """prompts: [batch, at least prompt_length], cut to that; those that `sampled` marks at a temperature."""
+        arguments = self.arguments
+        temperatures = self.sampled(len(prompts)) * arguments.sampled_temperature
+        return self.written(prompts[:, : arguments.prompt_length], temperatures, arguments.new_tokens)
+
+    def written(self, prompts: Tensor, temperatures: Tensor, new_tokens: int) -> Tensor:
+        random = torch.Generator(self.device).manual_seed(self.arguments.seed + self.record.step)
+        return continued(self.model, prompts.to(self.device), new_tokens, temperatures, random)
+
+    def sampled(self, count: int) -> Tensor:
+        """1 for the prompts that are continued at a temperature, the last of each optimiser step's: [count]."""
+        prompts, sampled_prompts = self.arguments.prompts, self.arguments.sampled_prompts
+        return (torch.arange(count, device=self.device) % prompts >= prompts - sampled_prompts).float()
 
     def optimise(self, rows: Tensor, written: Tensor) -> dict[str, float]:
         """rows: corpus [batch, sequence_length + 1]; written: prompts and their continuations."""
@@ -155,7 +166,8 @@ class LoopUnlearning:
         chains = self.chain_settings()
         with torch.autocast(self.device.type, torch.bfloat16):
             likelihood, corpus_chains = self.corpus_losses(self.model, rows.to(self.device), self.end_of_text, chains)
-            unlikelihood, own_chains = self.own_losses(self.model, written, repeated, chains)
+            sampled = self.sampled(len(written)) if arguments.sampled_prompts else None
+            unlikelihood, own_chains = self.own_losses(self.model, written, repeated, chains, sampled)
             looped = self.looped(record.step)
         unlearned = unlikelihood if looped is None else unlikelihood + looped
         loss = likelihood + arguments.unlikelihood_weight * unlearned
@@ -210,7 +222,8 @@ class LoopUnlearning:
                 with torch.autocast(self.device.type, torch.bfloat16):
                     loss, _ = self.model(part.to(self.device), 0, self.end_of_text)
                 losses.append(loss.item() * len(part))
-            written = self.continuations(prompts, VALIDATION_TOKENS)
+            greedy = torch.zeros(len(prompts), device=self.device)
+            written = self.written(prompts, greedy, VALIDATION_TOKENS)
             shares = [distinct(row[prompts.shape[1] :]) for row in written.cpu().numpy()]
             steps = self.arguments.mtp_steps
             counts = sum(chain_acceptance(self.model, part, prompts.shape[1], steps, 0) for part in written.split(8))

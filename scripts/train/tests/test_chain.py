@@ -111,6 +111,16 @@ def test_agreement_draws_the_target_to_the_draft(model: CodeModel) -> None:
             assert gradient is None
 
 
+def test_rows_may_agree_each_by_its_own_share(model: CodeModel) -> None:
+    ids = torch.randint(1, 512, (2, LENGTH))
+    hidden = model.hidden_states(ids)
+    target = model.head(hidden).float().detach().requires_grad_()
+    weights = ChainLossWeights(0, 1, 0, torch.tensor([0.0, 0.5])[:, None, None])
+    losses = chain_losses(model, hidden, target, ids, STEPS, weights, torch.tensor(0.0), None)
+    (gradient,) = torch.autograd.grad(losses.sum(), target)
+    assert not gradient[0].any() and gradient[1].any()
+
+
 def test_coupled_loss_is_of_the_choice_under_the_same_noise() -> None:
     wanted = torch.log(torch.tensor([0.7, 0.2, 0.1])).expand(4_000, 3)
     other = torch.log(torch.tensor([0.1, 0.2, 0.7])).expand(4_000, 3)

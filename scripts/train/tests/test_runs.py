@@ -68,7 +68,7 @@ def test_the_module_can_learn_while_loops_are_unlearned(data: Path, tokenizer_fo
     pretrained(tmp_path / "1", data, tokenizer_folder, 3)
     start = f"--steps 3 --weights {tmp_path / '1' / 'model.safetensors'} --prompt-length 8 --new-tokens 24 --span 4"
     chains = "--mtp-weight 1 --mtp-rows 1 --agreement 0.5 --tv-weight 0.5 --coupled-weight 0.4"
-    rows = "--pool 8 --prompts 4 --batch-size 2"
+    rows = "--pool 8 --prompts 4 --sampled-prompts 1 --batch-size 2"
     log = ran(unlearn_loops, tmp_path / "2", data, tokenizer_folder, f"{start} {rows} {chains}")
     assert all(line["chains"] > 0 and line["own"] > 0 for line in log if "likelihood" in line)
     assert len(log[-1]["validation"]["sample"]["greedy"]) == 4
