@@ -1,18 +1,20 @@
 """Packs documents into training rows, some of them rearranged for fill-in-the-middle. Knows nothing of models."""
 
-import queue
-import threading
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from tokenizers import Tokenizer
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from .tokenizer import END_OF_TEXT, FIM_MIDDLE, FIM_PREFIX, FIM_SUFFIX
 
 # Markers, end of text, and the few tokens that cutting a text in three adds.
 FIM_OVERHEAD = 12
 MIN_FIM_TOKENS = 32
+# Of each process that makes them.
 PREFETCHED_BATCHES = 4
 
 
@@ -101,19 +103,29 @@ class BatchBuilder:
             ids = [s[FIM_PREFIX], s[FIM_SUFFIX], *suffix, s[FIM_MIDDLE], *prefix, *middle]
         return np.asarray([*ids, s[END_OF_TEXT]])
 
-    def stream(self, start: int, batch_size: int) -> Iterator[np.ndarray]:
-        """Batches from number `start` on, made ahead in a thread."""
-        ready: queue.Queue[np.ndarray] = queue.Queue(maxsize=PREFETCHED_BATCHES)
+    def stream(self, start: int, batch_size: int, workers: int) -> Iterator[Tensor]:
+        """Batches from number `start` on, in order, made ahead in so many processes: int64 [batch_size, row_length]."""
+        batches = NumberedBatches(self, batch_size)
+        return iter(
+            DataLoader(
+                batches,
+                batch_size=None,
+                sampler=itertools.count(start),
+                num_workers=workers,
+                prefetch_factor=PREFETCHED_BATCHES,
+            )
+        )
 
-        def produce() -> None:
-            index = start
-            while True:
-                ready.put(self.batch(index, batch_size))
-                index += 1
 
-        threading.Thread(target=produce, daemon=True).start()
-        while True:
-            yield ready.get()
+class NumberedBatches(Dataset):
+    """The batches of a builder by their numbers, as a DataLoader takes them."""
+
+    def __init__(self, builder: BatchBuilder, batch_size: int):
+        self.builder = builder
+        self.batch_size = batch_size
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return self.builder.batch(index, self.batch_size)
 
 
 def joined(file: TokenFile, end_of_text: int) -> np.ndarray:

@@ -99,7 +99,7 @@ def chain_acceptance(
     """
     hidden = model.hidden_states(ids)
     target = model.head(hidden)
-    reached = torch.ones(())
+    reached = torch.ones((), device=ids.device)
     counts = torch.zeros(2, steps)
     for step, states in enumerate(chained_states(model, hidden, ids, steps, None), 1):
         first = prompt_length - 1

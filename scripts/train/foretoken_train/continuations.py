@@ -53,11 +53,16 @@ def gumbel(shape: torch.Size, device: torch.device, random: torch.Generator | No
 
 @torch.no_grad()
 def continued(
-    model: CodeModel, prompts: Tensor, new_tokens: int, temperatures: Tensor, random: torch.Generator
+    model: CodeModel,
+    prompts: Tensor,
+    new_tokens: int,
+    temperatures: Tensor,
+    random: torch.Generator,
+    dtype: torch.dtype = torch.float32,
 ) -> Tensor:
     """prompts: [batch, length]; the prompts with `new_tokens` of the model's own: [batch, length + new_tokens]."""
     # Cast once, not at every step as autocast would.
-    decoder = CachedDecoder(copy.deepcopy(model).bfloat16(), len(prompts), prompts.shape[1] + new_tokens)
+    decoder = CachedDecoder(copy.deepcopy(model).to(dtype), len(prompts), prompts.shape[1] + new_tokens)
     ids = [prompts]
     for _ in range(new_tokens):
         ids.append(choose(decoder.append(ids[-1]), temperatures, random)[:, None])

@@ -134,6 +134,7 @@ class CodeModel(nn.Module):
         for weight in (self.embedding.weight, self.head.weight):
             nn.init.normal_(weight, std=INITIAL_STD)
         cos, sin = rotary_tables(shape, shape.context_length)
+        self.layer = Block.forward
         self.register_buffer("cos", cos, persistent=False)
         self.register_buffer("sin", sin, persistent=False)
 
@@ -146,7 +147,7 @@ class CodeModel(nn.Module):
         length = ids.shape[1]
         x = self.embed(ids)
         for block in self.blocks:
-            x = block(x, self.cos[:length], self.sin[:length], documents)
+            x = self.layer(block, x, self.cos[:length], self.sin[:length], documents)
         return self.norm(x)
 
     def mtp_states(self, hidden: Tensor, ids: Tensor, documents: Tensor | None = None) -> Tensor:

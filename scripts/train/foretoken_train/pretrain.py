@@ -12,7 +12,7 @@ from tqdm import tqdm
 from .batches import BatchBuilder, TokenFile, validation_rows
 from .model import CodeModel, stacked
 from .optimisers import add_optimizer_arguments, apply_gradients, build_optimizers, set_learning_rates
-from .run_record import RunRecord, add_run_arguments
+from .run_record import RunRecord, add_run_arguments, autocast
 from .shape import ModelShape
 from .tokenizer import END_OF_TEXT
 from .weights import load_weights, save_weights
@@ -87,13 +87,13 @@ class PretrainingRun:
         last_checkpoint = last_validation = clock = time.monotonic()
         bar = tqdm(total=1.0, initial=min(1.0, record.progress), bar_format="{percentage:5.1f}%|{bar:20}| {postfix}")
         saved_before_decay = self.decaying
-        for batch in self.batches.stream(record.step, arguments.batch_size):
+        for batch in self.batches.stream(record.step, arguments.batch_size, arguments.workers):
             if record.is_over:
                 break
             if self.decaying and not saved_before_decay:
                 save_weights(self.model, arguments.out / "before-decay.safetensors")
                 saved_before_decay = True
-            losses = self.optimise(torch.from_numpy(batch).to(self.device))
+            losses = self.optimise(batch.to(self.device))
             now = time.monotonic()
             record.seconds += now - clock
             clock = now
@@ -118,7 +118,7 @@ class PretrainingRun:
         arguments, depth = self.arguments, self.mtp_depth()
         set_learning_rates(self.optimizers, arguments, self.record.step, self.record.progress)
         batch = batch[:, : arguments.sequence_length + depth + 1]
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with autocast(self.arguments):
             target_loss, mtp_losses = self.forward(batch, depth, self.end_of_text)
             loss = target_loss
             if mtp_losses:
@@ -135,7 +135,7 @@ class PretrainingRun:
         for name, rows in self.validation_sets.items():
             sums = torch.zeros(depth + 1)
             for part in rows.split(self.arguments.batch_size):
-                with torch.autocast(self.device.type, torch.bfloat16):
+                with autocast(self.arguments):
                     target_loss, mtp_losses = self.model(part.to(self.device), depth, self.end_of_text)
                 sums += torch.stack([target_loss, *mtp_losses]).float().cpu() * len(part)
             self.record.validation[name] = [round(x, 4) for x in (sums / len(rows)).tolist()]

@@ -1,6 +1,8 @@
 """How much a continuation repeats itself: acceptance of a model that loops says nothing."""
 
 import numpy as np
+import torch.nn.functional as F
+from torch import Tensor
 
 NGRAM = 4
 
@@ -22,15 +24,11 @@ def longest_repeat(continuation: np.ndarray) -> int:
     return longest
 
 
-def repeats(ids: np.ndarray, span: int) -> np.ndarray:
-    """Booleans, one a token: whether the `span` tokens that end with it stood in `ids` before."""
-    seen: set[tuple[int, ...]] = set()
-    marks = np.zeros(len(ids), bool)
-    for end in range(span, len(ids) + 1):
-        words = tuple(ids[end - span : end].tolist())
-        marks[end - 1] = words in seen
-        seen.add(words)
-    return marks
+def repeats(ids: Tensor, span: int) -> Tensor:
+    """Booleans of ids [batch, length]: whether the `span` tokens that end with one stood in its row before."""
+    windows = ids.unfold(1, span, 1)
+    same = (windows[:, :, None] == windows[:, None]).all(-1)
+    return F.pad(same.tril(-1).any(-1), (span - 1, 0))
 
 
 def looping(ids: np.ndarray, span: int) -> np.ndarray:

@@ -97,8 +97,19 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fim-rate", type=float, default=0.5, help="share of documents cut in three")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=1, help="processes that make batches ahead")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--compile", action="store_true", help="fuse with torch.compile, which takes a minute to start")
+    parser.add_argument("--float32", action="store_true", help="no bfloat16, for processors without products of it")
+    parser.add_argument("--compile", action="store_true", help="fuse with torch.compile, which takes minutes to start")
+
+
+def product_type(arguments: argparse.Namespace) -> torch.dtype:
+    return torch.float32 if arguments.float32 else torch.bfloat16
+
+
+def autocast(arguments: argparse.Namespace) -> torch.autocast:
+    """Products of `product_type`; parameters and sums stay float32."""
+    return torch.autocast(torch.device(arguments.device).type, torch.bfloat16, enabled=not arguments.float32)
 
 
 def device_name(device: torch.device) -> str:

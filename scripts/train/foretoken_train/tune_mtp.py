@@ -19,7 +19,7 @@ from .chain_losses import ChainLossWeights, add_chain_loss_arguments, chain_acce
 from .continuations import continued
 from .model import CodeModel, document_numbers
 from .optimisers import add_optimizer_arguments, apply_gradients, build_optimizers, set_learning_rates
-from .run_record import RunRecord, add_run_arguments
+from .run_record import RunRecord, add_run_arguments, autocast, product_type
 from .tokenizer import END_OF_TEXT
 from .weights import load_weights
 
@@ -91,16 +91,16 @@ class MtpTuning:
         """Prompts with the target's continuations at `temperatures` in turn: [batch, row_length]."""
         prompts = prompts.to(self.device)
         each = torch.tensor(temperatures, device=self.device).repeat(len(prompts) // len(temperatures) + 1)
-        return continued(self.model, prompts, self.arguments.new_tokens, each[: len(prompts)], self.random)
+        dtype = product_type(self.arguments)
+        return continued(self.model, prompts, self.arguments.new_tokens, each[: len(prompts)], self.random, dtype)
 
     def train(self) -> None:
         arguments, record = self.arguments, self.record
         self.validate()
         bar = tqdm(total=1.0, bar_format="{percentage:5.1f}%|{bar:20}| {postfix}")
         choose_own = np.random.default_rng(arguments.seed)
-        for taken in self.batches.stream(0, arguments.pool):
+        for corpus in self.batches.stream(0, arguments.pool, arguments.workers):
             clock = time.monotonic()
-            corpus = torch.from_numpy(taken)
             own = choose_own.random() < arguments.own_share
             if own:
                 rows = self.own_words(corpus[:, : arguments.prompt_length], arguments.temperatures)
@@ -130,7 +130,7 @@ class MtpTuning:
         """One optimiser step; returns the loss at each depth."""
         arguments, record = self.arguments, self.record
         set_learning_rates(self.optimizers, arguments, record.step, record.progress)
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with autocast(self.arguments):
             losses = self.chain_losses(
                 self.model,
                 batch,

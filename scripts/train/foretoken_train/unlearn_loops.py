@@ -27,10 +27,10 @@ from .batches import BatchBuilder, TokenFile, validation_rows
 from .chain_losses import ChainLossWeights, add_chain_loss_arguments, chain_acceptance
 from .continuations import continued
 from .loop_losses import ChainSettings, corpus_losses, own_losses
-from .model import expanded, new_layers
+from .model import Block, expanded, new_layers
 from .optimisers import add_optimizer_arguments, apply_gradients, build_optimizers, set_learning_rates
 from .repetition import distinct, looping, repeats
-from .run_record import RunRecord, add_run_arguments
+from .run_record import RunRecord, add_run_arguments, autocast, product_type
 from .tokenizer import END_OF_TEXT
 from .weights import load_weights
 
@@ -104,10 +104,9 @@ class LoopUnlearning:
         prompt_rows = arguments.prompt_length + PROMPT_TOKENS_CUT_OFF
         self.prompts = BatchBuilder(files, tokenizer, prompt_rows, arguments.fim_rate, arguments.seed + 1, shares)
         self.loop_code = BatchBuilder(files, tokenizer, LOOP_PREFIX_TOKENS + MAX_PERIOD, 0, arguments.seed, shares)
-        # One function each, so that each is compiled for its own shapes.
-        self.corpus_losses, self.own_losses = corpus_losses, own_losses
         if arguments.compile:
-            self.corpus_losses, self.own_losses = torch.compile(corpus_losses), torch.compile(own_losses)
+            # One layer, for each shape it meets: compiled whole, all layers would take minutes.
+            self.model.layer = torch.compile(Block.forward, dynamic=False)
         self.validation_sets = {}
         for path in arguments.validation:
             file = TokenFile(path)
@@ -121,26 +120,30 @@ class LoopUnlearning:
         bar = tqdm(total=1.0, bar_format="{percentage:5.1f}%|{bar:20}| {postfix}")
         self.validate()
         clock = time.monotonic()
-        rows = self.rows.stream(0, arguments.batch_size)
-        for prompts in self.prompts.stream(0, arguments.pool):
-            for written in self.continuations(torch.from_numpy(prompts)).split(arguments.prompts):
-                losses = self.optimise(torch.from_numpy(next(rows)), written)
+        rows = self.rows.stream(0, arguments.batch_size, arguments.workers)
+        for prompts in self.prompts.stream(0, arguments.pool, arguments.workers):
+            for written in self.continuations(prompts).split(arguments.prompts):
+                losses = self.optimise(next(rows), written)
                 now = time.monotonic()
                 record.seconds, clock = record.seconds + now - clock, now
                 bar.n = min(1.0, record.progress)
                 bar.set_postfix_str(f"step {record.step} " + " ".join(f"{k} {v:.3f}" for k, v in losses.items()))
                 record.log({k: round(v, 4) for k, v in losses.items()})
                 if record.step % arguments.validate_every == 0:
-                    self.validate()
-                    record.save(self.model)
+                    self.save_and_validate()
                     clock = time.monotonic()
                 if record.is_over:
                     break
             if record.is_over:
                 break
-        self.validate()
-        record.save(self.model)
+        self.save_and_validate()
         bar.close()
+
+    def save_and_validate(self) -> None:
+        """Saves first: a machine that is lent for minutes may go while loss and acceptance are measured."""
+        self.record.save(self.model)
+        self.validate()
+        self.record.save(self.model)
 
     def continuations(self, prompts: Tensor) -> Tensor:
         """prompts: [batch, at least prompt_length], cut to that; those that `sampled` marks at a temperature."""
@@ -150,7 +153,8 @@ class LoopUnlearning:
 
     def written(self, prompts: Tensor, temperatures: Tensor, new_tokens: int) -> Tensor:
         random = torch.Generator(self.device).manual_seed(self.arguments.seed + self.record.step)
-        return continued(self.model, prompts.to(self.device), new_tokens, temperatures, random)
+        dtype = product_type(self.arguments)
+        return continued(self.model, prompts.to(self.device), new_tokens, temperatures, random, dtype)
 
     def sampled(self, count: int) -> Tensor:
         """1 for the prompts that are continued at a temperature, the last of each optimiser step's: [count]."""
@@ -160,14 +164,13 @@ class LoopUnlearning:
     def optimise(self, rows: Tensor, written: Tensor) -> dict[str, float]:
         """rows: corpus [batch, sequence_length + 1]; written: prompts and their continuations."""
         arguments, record = self.arguments, self.record
-        marks = [repeats(row[arguments.prompt_length :], arguments.span) for row in written.cpu().numpy()]
-        repeated = torch.from_numpy(np.stack([beyond(each, arguments.free_share) for each in marks])).to(self.device)
+        repeated = beyond(repeats(written[:, arguments.prompt_length :], arguments.span), arguments.free_share)
         set_learning_rates(self.optimizers, arguments, record.step, record.progress)
         chains = self.chain_settings()
-        with torch.autocast(self.device.type, torch.bfloat16):
-            likelihood, corpus_chains = self.corpus_losses(self.model, rows.to(self.device), self.end_of_text, chains)
+        with autocast(self.arguments):
+            likelihood, corpus_chains = corpus_losses(self.model, rows.to(self.device), self.end_of_text, chains)
             sampled = self.sampled(len(written)) if arguments.sampled_prompts else None
-            unlikelihood, own_chains = self.own_losses(self.model, written, repeated, chains, sampled)
+            unlikelihood, own_chains = own_losses(self.model, written, repeated, chains, sampled)
             looped = self.looped(record.step)
         unlearned = unlikelihood if looped is None else unlikelihood + looped
         loss = likelihood + arguments.unlikelihood_weight * unlearned
@@ -214,12 +217,13 @@ class LoopUnlearning:
         return loss
 
     @torch.no_grad()
+    @torch.compiler.set_stance("force_eager")
     def validate(self) -> None:
         """Loss in nats per token, median distinct-4 of greedy continuations, and conditional acceptance in them."""
         for name, (rows, prompts) in self.validation_sets.items():
             losses = []
             for part in rows.split(self.arguments.batch_size):
-                with torch.autocast(self.device.type, torch.bfloat16):
+                with autocast(self.arguments):
                     loss, _ = self.model(part.to(self.device), 0, self.end_of_text)
                 losses.append(loss.item() * len(part))
             greedy = torch.zeros(len(prompts), device=self.device)
@@ -243,6 +247,6 @@ def made_loop(code: np.ndarray, random: np.random.Generator) -> np.ndarray:
     return np.concatenate([prefix, np.resize(span, LOOP_TOKENS)])
 
 
-def beyond(marks: np.ndarray, free_share: float) -> np.ndarray:
-    """`marks` without the first of them that a share of `free_share` of all places has room for."""
-    return marks & (np.cumsum(marks) > free_share * len(marks))
+def beyond(marks: Tensor, free_share: float) -> Tensor:
+    """`marks` [batch, length] without the first of each row that a share of `free_share` of its places has room for."""
+    return marks & (marks.cumsum(1) > free_share * marks.shape[1])

@@ -10,7 +10,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from foretoken_train.evaluate import mtp_agreement
 from foretoken_train.loop_losses import unlikelihood_loss
 from foretoken_train.model import CodeModel, attend, document_numbers, expanded, stacked
-from foretoken_train.optimisers import build_optimizers, learning_rate_share, set_learning_rates
+from foretoken_train.optimisers import Float32Muon, build_optimizers, learning_rate_share, set_learning_rates
 from foretoken_train.repetition import distinct, longest_repeat, looping, repeats
 from foretoken_train.unlearn_loops import (
     LOOP_PREFIX_TOKENS,
@@ -55,7 +55,9 @@ def test_expanded_layers_add_nothing_yet(model: CodeModel) -> None:
 
 
 def test_new_layers_learn_at_a_rate_of_their_own(model: CodeModel) -> None:
-    arguments = argparse.Namespace(muon_lr=0.01, adamw_lr=0.001, new_layers_rate=3.0, warm_up_steps=1, decay_share=0)
+    arguments = argparse.Namespace(
+        muon_lr=0.01, adamw_lr=0.001, new_layers_rate=3.0, warm_up_steps=1, decay_share=0, float32=False
+    )
     optimizers = build_optimizers(model, arguments, new_layers=[1])
     set_learning_rates(optimizers, arguments, 0, 0.0)
     rates = {id(p): group["lr"] for group in optimizers[0].param_groups for p in group["params"]}
@@ -89,15 +91,15 @@ def test_longest_repeat_may_overlap_itself() -> None:
 
 
 def test_repeats_are_spans_seen_before() -> None:
-    ids = np.asarray([1, 2, 3, 9, 1, 2, 3, 1, 2])
-    assert repeats(ids, 3).nonzero()[0].tolist() == [6]
-    assert repeats(ids, 2).nonzero()[0].tolist() == [5, 6, 8]
+    ids = torch.tensor([[1, 2, 3, 9, 1, 2, 3, 1, 2], [9, 8, 7, 6, 5, 4, 3, 2, 1]])
+    assert repeats(ids, 3).nonzero().tolist() == [[0, 6]]
+    assert repeats(ids, 2).nonzero().tolist() == [[0, 5], [0, 6], [0, 8]]
 
 
 def test_loops_are_told_from_copies() -> None:
     text = list(range(20))
     copied = np.asarray([*text, 50, *text])
-    assert not looping(copied, 4).any() and repeats(copied, 4).any()
+    assert not looping(copied, 4).any() and repeats(torch.from_numpy(copied)[None], 4).any()
     assert looping(np.asarray([*text, *[1, 2] * 5]), 4).nonzero()[0].tolist() == list(range(25, 30))
     assert looping(np.asarray([*text, *text]), 4).nonzero()[0].tolist() == [39]
 
@@ -113,9 +115,9 @@ def test_made_loops_repeat_what_follows_the_prefix() -> None:
 
 
 def test_some_repetition_is_free() -> None:
-    marks = np.asarray([False, True, True, False, True, True, False, False, True, False])
-    assert beyond(marks, 0.2).nonzero()[0].tolist() == [4, 5, 8]
-    assert beyond(marks, 0).tolist() == marks.tolist()
+    marks = torch.tensor([[False, True, True, False, True, True, False, False, True, False], [True] + 9 * [False]])
+    assert beyond(marks, 0.2).nonzero().tolist() == [[0, 4], [0, 5], [0, 8]]
+    assert beyond(marks, 0).equal(marks)
 
 
 def test_attention_is_that_of_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,3 +149,18 @@ def test_unlikelihood_counts_repeated_tokens_alone(model: CodeModel) -> None:
     assert torch.allclose(
         unlikelihood_loss(logits, ids, repeated), -torch.log(1 - chance) / repeated.numel(), atol=1e-5
     )
+
+
+def test_muon_in_float32_is_that_of_the_library() -> None:
+    steps = []
+    for muon in (torch.optim.Muon, Float32Muon):
+        torch.manual_seed(0)
+        matrices = [torch.nn.Parameter(torch.randn(shape)) for shape in ((24, 8), (8, 24))]
+        optimizer = muon(matrices, lr=0.1, momentum=0.95, weight_decay=0.01)
+        for _ in range(3):
+            sum((matrix**2).sum() + matrix.sum() for matrix in matrices).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        steps.append(matrices)
+    for theirs, ours in zip(*steps, strict=True):
+        assert torch.allclose(theirs, ours, atol=0.02)
