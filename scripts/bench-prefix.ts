@@ -5,12 +5,12 @@
  * docs/results/prefix.json.
  */
 import { mkdir, writeFile } from 'node:fs/promises';
-import { availableParallelism, cpus } from 'node:os';
 import { dirname } from 'node:path';
 import { parseArgs } from 'node:util';
 import { defaultModelFolder } from '../src/config.ts';
 import { GREEDY } from '../src/decoding/sampling-params.ts';
 import { loadTokenizer } from '../src/tokenizer/tokenizer.ts';
+import { machineFacts } from './bench/machine-facts.ts';
 import { openEngine } from './bench/open-engine.ts';
 import { summarisePrefix, type PrefixRecord, type PrefixSample } from './bench/prefix-record.ts';
 import { prompts } from './bench/prompts.ts';
@@ -79,10 +79,8 @@ const { id } = engine.model;
 await engine.close();
 
 const record: PrefixRecord = {
-  date: new Date().toISOString().slice(0, 10),
+  ...machineFacts(),
   model: id,
-  machine: `${cpus()[0]?.model ?? 'unknown CPU'}, ${availableParallelism()} cores`,
-  node: process.version,
   numPromptTokens,
   numNewTokens,
   ...summarisePrefix(samples),

@@ -12,7 +12,7 @@ import {
   type ServerRow,
 } from './bench/server-record.ts';
 import { completeOverHttp } from './load/http-client.ts';
-import { machineFacts } from './load/machine-facts.ts';
+import { machineFacts } from './bench/machine-facts.ts';
 import { ServedProcess } from './load/served-process.ts';
 
 const { values } = parseArgs({

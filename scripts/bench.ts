@@ -8,7 +8,6 @@
  * what `speculation: "off"` takes as it is served.
  */
 import { mkdir, writeFile } from 'node:fs/promises';
-import { availableParallelism, cpus } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { GREEDY } from '../src/decoding/sampling-params.ts';
@@ -18,6 +17,7 @@ import { formatAcceptance, sampleOf, summariseAcceptance, type Sample } from './
 import { adversarialPrompts } from './bench/adversarial-prompts.ts';
 import { acceptanceRows, cardRows, speedRows } from './bench/card-rows.ts';
 import { printByKind, summariseByKind, type SummariesByKind } from './bench/loops.ts';
+import { machineFacts } from './bench/machine-facts.ts';
 import { openEngine } from './bench/open-engine.ts';
 import { prompts, type Prompt } from './bench/prompts.ts';
 import type { BenchRecord } from './bench/records.ts';
@@ -129,10 +129,8 @@ const { id, numSpecTokens } = engine.model;
 await engine.close();
 
 const record: BenchRecord = {
-  date: new Date().toISOString().slice(0, 10),
+  ...machineFacts(),
   model: id,
-  machine: `${cpus()[0]?.model ?? 'unknown CPU'}, ${availableParallelism()} cores`,
-  node: process.version,
   numTokens,
   numRepeats,
   maxDraftTokens: values['num-draft-tokens'] === undefined ? numSpecTokens : maxDraftTokens,

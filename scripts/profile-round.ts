@@ -4,13 +4,13 @@
  * memory bandwidth.
  */
 import { mkdir, stat, writeFile } from 'node:fs/promises';
-import { availableParallelism, cpus } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { defaultModelFolder } from '../src/config.ts';
 import { GREEDY } from '../src/decoding/sampling-params.ts';
 import { readManifest } from '../src/model/manifest.ts';
 import { PAST, profileForwards } from './bench/forward-profile.ts';
+import { machineFacts } from './bench/machine-facts.ts';
 import { openEngine } from './bench/open-engine.ts';
 import { prompts } from './bench/prompts.ts';
 import { runRequest } from './bench/run-request.ts';
@@ -133,9 +133,8 @@ console.log(
 );
 
 const record = {
-  date: new Date().toISOString().slice(0, 10),
+  ...machineFacts(),
   model: manifest.id,
-  machine: `${cpus()[0]?.model ?? 'unknown CPU'}, ${availableParallelism()} cores`,
   past: PAST,
   forwards: Object.fromEntries(forwards),
   temperature: Number(values.temperature),

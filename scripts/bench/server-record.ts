@@ -1,5 +1,5 @@
 /** What `npm run bench:server` keeps, and the table of the README that is made of it. */
-import type { MachineFacts } from '../load/machine-facts.ts';
+import type { MachineFacts } from './machine-facts.ts';
 import { format, percentile, round } from './statistics.ts';
 
 /** One request over HTTP: milliseconds from when it was sent to each event with text, and to its end. */

@@ -6,11 +6,12 @@
  */
 import { rmSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
-import { availableParallelism, cpus, tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { defaultModelFolder } from '../../src/config.ts';
 import { loadTokenizer } from '../../src/tokenizer/tokenizer.ts';
+import { machineFacts } from '../bench/machine-facts.ts';
 import {
   AGREEING_TOKENS,
   hasBestThreads,
@@ -110,10 +111,8 @@ await measureAll();
 for (const entrant of entrants) entrant.process.kill();
 
 const record: PeersRecord = {
-  date: new Date().toISOString().slice(0, 10),
+  ...machineFacts(),
   model: basename(modelFolder),
-  machine: `${cpus()[0]?.model ?? 'unknown CPU'}, ${availableParallelism()} cores`,
-  node: process.version,
   numTokens,
   numPrompts: chosen.length,
   numTrialPrompts,
