@@ -31,6 +31,11 @@ def repeats(ids: Tensor, span: int) -> Tensor:
     return F.pad(same.tril(-1).any(-1), (span - 1, 0))
 
 
+def beyond(marks: Tensor, free_share: float) -> Tensor:
+    """`marks` [batch, length] without the first of each row that a share of `free_share` of its places has room for."""
+    return marks & (marks.cumsum(1) > free_share * marks.shape[1])
+
+
 def looping(ids: np.ndarray, span: int) -> np.ndarray:
     """Booleans, one a token: whether it ends a stretch that repeats the one right before it, of at least `span` tokens
     or of a whole period, whichever is longer. Code has 0.05% of them (span 8), a model in a loop nothing else."""

@@ -29,7 +29,7 @@ from .continuations import continued
 from .loop_losses import ChainSettings, corpus_losses, own_losses
 from .model import Block, expanded, new_layers
 from .optimisers import add_optimizer_arguments, apply_gradients, build_optimizers, set_learning_rates
-from .repetition import distinct, looping, repeats
+from .repetition import beyond, distinct, looping, repeats
 from .run_record import RunRecord, add_run_arguments, autocast, product_type
 from .tokenizer import END_OF_TEXT
 from .weights import load_weights
@@ -140,7 +140,7 @@ class LoopUnlearning:
         bar.close()
 
     def save_and_validate(self) -> None:
-        """Saves first: a machine that is lent for minutes may go while loss and acceptance are measured."""
+        """Saves first as well: a machine that is lent for minutes may go while loss and acceptance are measured."""
         self.record.save(self.model)
         self.validate()
         self.record.save(self.model)
@@ -245,8 +245,3 @@ def made_loop(code: np.ndarray, random: np.random.Generator) -> np.ndarray:
     period = int(np.exp(random.uniform(0, np.log(MAX_PERIOD + 1))))
     prefix, span = np.split(code[: LOOP_PREFIX_TOKENS + period], [LOOP_PREFIX_TOKENS])
     return np.concatenate([prefix, np.resize(span, LOOP_TOKENS)])
-
-
-def beyond(marks: Tensor, free_share: float) -> Tensor:
-    """`marks` [batch, length] without the first of each row that a share of `free_share` of its places has room for."""
-    return marks & (marks.cumsum(1) > free_share * marks.shape[1])

@@ -11,12 +11,11 @@ from foretoken_train.evaluate import mtp_agreement
 from foretoken_train.loop_losses import unlikelihood_loss
 from foretoken_train.model import CodeModel, attend, document_numbers, expanded, stacked
 from foretoken_train.optimisers import Float32Muon, build_optimizers, learning_rate_share, set_learning_rates
-from foretoken_train.repetition import distinct, longest_repeat, looping, repeats
+from foretoken_train.repetition import beyond, distinct, longest_repeat, looping, repeats
 from foretoken_train.unlearn_loops import (
     LOOP_PREFIX_TOKENS,
     LOOP_TOKENS,
     MAX_PERIOD,
-    beyond,
     made_loop,
 )
 from foretoken_train.weights import load_weights
