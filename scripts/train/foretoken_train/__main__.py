@@ -2,13 +2,14 @@
 
 import argparse
 
-from . import card, draft_head_table, evaluate, export, prepare, pretrain, quantise_table, tune_mtp, unlearn_loops
+from . import card, draft_head_table, evaluate, export, mix, prepare, pretrain, quantise_table, tune_mtp, unlearn_loops
 
 COMMANDS = {
     "prepare": prepare,
     "pretrain": pretrain,
     "unlearn-loops": unlearn_loops,
     "tune-mtp": tune_mtp,
+    "mix": mix,
     "export": export,
     "evaluate": evaluate,
     "quantise-table": quantise_table,

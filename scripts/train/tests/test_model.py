@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
+from foretoken_train import mix
 from foretoken_train.evaluate import mtp_agreement
 from foretoken_train.loop_losses import unlikelihood_loss
 from foretoken_train.model import CodeModel, attend, document_numbers, expanded, stacked
@@ -18,13 +19,23 @@ from foretoken_train.unlearn_loops import (
     MAX_PERIOD,
     made_loop,
 )
-from foretoken_train.weights import load_weights
+from foretoken_train.weights import load_weights, save_weights
 
 
 def test_weights_survive_a_round_trip(model: CodeModel, weights_path: Path) -> None:
     ids = torch.arange(30)[None]
     with torch.no_grad():
         assert torch.allclose(load_weights(weights_path).hidden_states(ids), model.hidden_states(ids), atol=1e-4)
+
+
+def test_mixed_weights_lie_between(model: CodeModel, weights_path: Path, tmp_path: Path) -> None:
+    other, out = tmp_path / "other.safetensors", tmp_path / "mixed.safetensors"
+    save_weights(CodeModel(model.shape), other, torch.float32)
+    mix.run(argparse.Namespace(weights=[weights_path, other], share=0.25, out=out))
+    first, second, mixed = (load_weights(path).head.weight for path in (weights_path, other, out))
+    assert torch.allclose(mixed, 0.75 * first + 0.25 * second, rtol=0.01, atol=1e-3)
+    with pytest.raises(ValueError, match="expected a share from 0 to 1, got 2"):
+        mix.run(argparse.Namespace(weights=[weights_path, other], share=2, out=out))
 
 
 def test_later_tokens_do_not_change_earlier_states(model: CodeModel) -> None:
