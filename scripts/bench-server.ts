@@ -4,6 +4,7 @@
  */
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
+import { machineFacts } from './bench/machine-facts.ts';
 import { prompts } from './bench/prompts.ts';
 import {
   summariseServer,
@@ -12,7 +13,6 @@ import {
   type ServerRow,
 } from './bench/server-record.ts';
 import { completeOverHttp } from './load/http-client.ts';
-import { machineFacts } from './bench/machine-facts.ts';
 import { ServedProcess } from './load/served-process.ts';
 
 const { values } = parseArgs({

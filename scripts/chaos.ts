@@ -7,9 +7,9 @@
 import { writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { machineFacts } from './bench/machine-facts.ts';
 import { countOutcomes, type ClientOutcome } from './load/client-outcome.ts';
 import { completeOverHttp } from './load/http-client.ts';
-import { machineFacts } from './bench/machine-facts.ts';
 import { MixedLoad, oneRequest } from './load/mixed-load.ts';
 import { ServedProcess } from './load/served-process.ts';
 

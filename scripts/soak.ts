@@ -8,11 +8,11 @@ import { writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { robustLine } from '../src/decoding/robust-statistics.ts';
-import { countOutcomes } from './load/client-outcome.ts';
 import { machineFacts } from './bench/machine-facts.ts';
+import { round } from './bench/statistics.ts';
+import { countOutcomes } from './load/client-outcome.ts';
 import { MixedLoad, oneRequest } from './load/mixed-load.ts';
 import { ServedProcess } from './load/served-process.ts';
-import { round } from './bench/statistics.ts';
 
 const { values } = parseArgs({
   options: {

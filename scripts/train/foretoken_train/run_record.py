@@ -100,7 +100,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, default=1, help="processes that make batches ahead")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--float32", action="store_true", help="no bfloat16, for processors without products of it")
-    parser.add_argument("--compile", action="store_true", help="fuse with torch.compile, which takes minutes to start")
+    parser.add_argument("--compile", action="store_true", help="fuse with torch.compile, which takes a while to start")
 
 
 def product_type(arguments: argparse.Namespace) -> torch.dtype:
