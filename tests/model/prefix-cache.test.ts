@@ -34,7 +34,8 @@ describe('the prefix cache, with the shipped weights', () => {
   let ids: number[];
 
   beforeAll(async () => {
-    engine = await startRealEngine({ kvCacheMib: 64 });
+    // All that a test sends fits into the queue, however slow the machine.
+    engine = await startRealEngine({ kvCacheMib: 64, maxQueue: 200 });
     ids = await programIds();
   });
 
