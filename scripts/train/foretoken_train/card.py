@@ -202,13 +202,11 @@ def draft_head_section(facts: ModelFacts) -> str:
     if not rows:
         return ""
     header = ["tokens", "of the text", "MTP agreement, depth 1 to 4", *SPEEDS, "mean acceptance length"]
-    earlier = facts.draft_heads.get("weights")
-    measured = f" Measured with {earlier}." if earlier else ""
     shipped = facts.config.get("draft_vocab_size", facts.shape.vocab_size)
     return (
         "## Tokens that may be drafted\n\n"
         f"On {facts.draft_heads['validation']}, weights {facts.draft_heads['precision']}; "
-        f"shipped: {shipped}.{measured}{SPEED_NOTE}\n\n" + table(header, rows)
+        f"shipped: {shipped}.{SPEED_NOTE}\n\n" + table(header, rows)
     )
 
 
