@@ -11,6 +11,7 @@ from dataclasses import replace
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
 
 from .shape import ModelShape
 
@@ -37,15 +38,27 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1).to(x.dtype)
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, documents: Tensor | None) -> Tensor:
+def fused_mask(documents: Tensor) -> BlockMask:
+    """What `attend` takes in the place of documents [batch, length] to leave all to one kernel of a GPU."""
+
+    def is_visible(row: Tensor, _: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        return (query >= key) & (documents[row, query] == documents[row, key])
+
+    batch, length = documents.shape
+    return create_block_mask(is_visible, batch, None, length, length, documents.device)
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, documents: Tensor | BlockMask | None) -> Tensor:
     """Causal attention with one product per QUERY_CHUNK queries over the keys they may see.
 
     On a CPU this trains twice as fast as scaled_dot_product_attention, compiled, and a mask is free.
 
     query: [batch, heads, length, head_size]; key, value: [batch, kv_heads, length, head_size]; documents: numbers
-    [batch, length] of what each token belongs to: attention stays inside, or None where rows are one document.
-    Returns [batch, heads, length, head_size].
+    [batch, length] of what each token belongs to: attention stays inside, or None where rows are one document; or
+    `fused_mask` of them. Returns [batch, heads, length, head_size].
     """
+    if isinstance(documents, BlockMask):
+        return flex_attention(query, key, value, block_mask=documents, enable_gqa=True)
     batch, heads, length, head_size = query.shape
     groups = key.shape[1]
     query = query.view(batch, groups, heads // groups, length, head_size) * head_size**-0.5
@@ -119,6 +132,11 @@ class MtpModule(nn.Module):
         return self.projection(torch.cat([self.hidden_norm(hidden), self.embedding_norm(embedded)], dim=-1))
 
 
+def cross_entropy(head: nn.Linear, hidden: Tensor, labels: Tensor) -> Tensor:
+    """Mean, in nats, of hidden [batch, length, hidden_size] to the tokens they should predict, [batch, length]."""
+    return F.cross_entropy(head(hidden).float().flatten(0, 1), labels.flatten())
+
+
 class CodeModel(nn.Module):
     """Target model plus MTP module."""
 
@@ -134,7 +152,8 @@ class CodeModel(nn.Module):
         for weight in (self.embedding.weight, self.head.weight):
             nn.init.normal_(weight, std=INITIAL_STD)
         cos, sin = rotary_tables(shape, shape.context_length)
-        self.layer = Block.forward
+        self.layer, self.mtp_layer, self.loss = Block.forward, MtpModule.forward, cross_entropy
+        self.fuses_attention = False
         self.register_buffer("cos", cos, persistent=False)
         self.register_buffer("sin", sin, persistent=False)
 
@@ -142,18 +161,34 @@ class CodeModel(nn.Module):
         """Embedding rows scaled to unit root mean square: small ones would drown in the residual stream."""
         return F.rms_norm(self.embedding(ids), (self.shape.hidden_size,))
 
+    def compile_parts(self) -> None:
+        """Each for every shape it meets: compiled whole, all layers would take minutes."""
+        self.layer = torch.compile(Block.forward, dynamic=False)
+        self.mtp_layer = torch.compile(MtpModule.forward, dynamic=False)
+        self.loss = torch.compile(cross_entropy, dynamic=False)
+        self.fuses_attention = self.head.weight.is_cuda
+
+    def mask(self, ids: Tensor, documents: Tensor | None) -> Tensor | BlockMask | None:
+        """What layers are best told of the documents of ids [batch, length]."""
+        if not self.fuses_attention:
+            return documents
+        return fused_mask(torch.zeros_like(ids) if documents is None else documents)
+
     def hidden_states(self, ids: Tensor, documents: Tensor | None = None) -> Tensor:
         """ids: [batch, length]; post-final-norm states [batch, length, hidden_size]; documents as in `attend`."""
+        return self.masked_states(ids, self.mask(ids, documents))
+
+    def masked_states(self, ids: Tensor, mask: Tensor | BlockMask | None) -> Tensor:
         length = ids.shape[1]
         x = self.embed(ids)
         for block in self.blocks:
-            x = self.layer(block, x, self.cos[:length], self.sin[:length], documents)
+            x = self.layer(block, x, self.cos[:length], self.sin[:length], mask)
         return self.norm(x)
 
-    def mtp_states(self, hidden: Tensor, ids: Tensor, documents: Tensor | None = None) -> Tensor:
+    def mtp_states(self, hidden: Tensor, ids: Tensor, documents: Tensor | BlockMask | None = None) -> Tensor:
         """One MTP step. hidden: states at positions i; ids: tokens at i + 1; returns states that predict i + 2."""
         length = ids.shape[1]
-        return self.mtp(hidden, self.embed(ids), self.cos[:length], self.sin[:length], documents)
+        return self.mtp_layer(self.mtp, hidden, self.embed(ids), self.cos[:length], self.sin[:length], documents)
 
     def forward(self, tokens: Tensor, mtp_steps: int, end_of_text: int) -> tuple[Tensor, list[Tensor]]:
         """Mean cross-entropy, in nats, of the target and of each MTP step.
@@ -161,18 +196,15 @@ class CodeModel(nn.Module):
         tokens: [batch, length + mtp_steps + 1], documents each ended by `end_of_text`.
         """
         length = tokens.shape[1] - mtp_steps - 1
-        documents = document_numbers(tokens[:, :length], end_of_text)
-        hidden = self.hidden_states(tokens[:, :length], documents)
-        target_loss = self.cross_entropy(hidden, tokens[:, 1 : length + 1])
+        ids = tokens[:, :length]
+        mask = self.mask(ids, document_numbers(ids, end_of_text))
+        hidden = self.masked_states(ids, mask)
+        target_loss = self.loss(self.head, hidden, tokens[:, 1 : length + 1])
         mtp_losses = []
         for step in range(1, mtp_steps + 1):
-            hidden = self.mtp_states(hidden, tokens[:, step : length + step], documents)
-            mtp_losses.append(self.cross_entropy(hidden, tokens[:, step + 1 : length + step + 1]))
+            hidden = self.mtp_states(hidden, tokens[:, step : length + step], mask)
+            mtp_losses.append(self.loss(self.head, hidden, tokens[:, step + 1 : length + step + 1]))
         return target_loss, mtp_losses
-
-    def cross_entropy(self, hidden: Tensor, labels: Tensor) -> Tensor:
-        logits = self.head(hidden).float()
-        return F.cross_entropy(logits.flatten(0, 1), labels.flatten())
 
 
 def stacked(source: CodeModel, shape: ModelShape) -> CodeModel:

@@ -2,6 +2,7 @@
 
 import argparse
 import math
+from collections import defaultdict
 from collections.abc import Collection
 
 import torch
@@ -17,6 +18,7 @@ def add_optimizer_arguments(
     parser: argparse.ArgumentParser, muon_lr: float, adamw_lr: float, warm_up_steps: int
 ) -> None:
     parser.add_argument("--muon-lr", type=float, default=muon_lr)
+    parser.add_argument("--muon-weight-decay", type=float, default=0.01, help="times its rate, at each step")
     parser.add_argument("--adamw-lr", type=float, default=adamw_lr)
     parser.add_argument("--warm-up-steps", type=int, default=warm_up_steps)
     parser.add_argument(
@@ -41,44 +43,57 @@ def build_optimizers(
     groups = [{"params": matrices, "times": 1.0}]
     if new:
         groups.append({"params": new, "times": arguments.new_layers_rate})
-    muon = Float32Muon if arguments.float32 else torch.optim.Muon
+    product_type = torch.float32 if arguments.float32 else torch.bfloat16
+    muon = {"lr": arguments.muon_lr, "momentum": 0.95, "weight_decay": arguments.muon_weight_decay}
     return (
-        muon(groups, lr=arguments.muon_lr, momentum=0.95, weight_decay=0.01),
+        StackedMuon(groups, product_type, **muon),
         torch.optim.AdamW(others, lr=arguments.adamw_lr, betas=(0.9, 0.95), weight_decay=0.0),
     )
 
 
-class Float32Muon(torch.optim.Muon):
-    """Muon as the library has it by default, its products in float32: in bfloat16, processors without products of that
-    take a minute for a step."""
+class StackedMuon(torch.optim.Muon):
+    """Muon as the library has it by default, for all matrices of one shape at a time: one by one, those of a small
+    model keep a GPU waiting. Products in `product_type`: processors without products of bfloat16 take a minute for a
+    step of them."""
+
+    def __init__(self, groups: list[dict], product_type: torch.dtype, **settings: float):
+        super().__init__(groups, **settings)
+        self.product_type = product_type
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:
         for group in self.param_groups:
-            rate, momentum = group["lr"], group["momentum"]
+            by_shape = defaultdict(list)
             for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
-                buffer = self.state[parameter].setdefault("momentum_buffer", torch.zeros_like(parameter))
-                buffer.lerp_(parameter.grad, 1 - momentum)
-                update = orthogonalised(
-                    parameter.grad.lerp(buffer, momentum), group["ns_coefficients"], group["ns_steps"]
-                )
-                rows, columns = parameter.shape
-                parameter.mul_(1 - rate * group["weight_decay"])
-                parameter.add_(update, alpha=-rate * math.sqrt(max(1, rows / columns)))
+                if parameter.grad is not None:
+                    by_shape[parameter.shape].append(parameter)
+            for shape, parameters in by_shape.items():
+                self.step_of_one_shape(group, shape, parameters)
+
+    def step_of_one_shape(self, group: dict, shape: torch.Size, parameters: list[Tensor]) -> None:
+        rate, momentum = group["lr"], group["momentum"]
+        gradients = [parameter.grad for parameter in parameters]
+        buffers = [self.state[p].setdefault("momentum_buffer", torch.zeros_like(p)) for p in parameters]
+        torch._foreach_lerp_(buffers, gradients, 1 - momentum)
+        updates = torch.stack(torch._foreach_lerp(gradients, buffers, momentum)).to(self.product_type)
+        updates = orthogonalised(updates, group["ns_coefficients"], group["ns_steps"]).to(parameters[0].dtype)
+        torch._foreach_mul_(parameters, 1 - rate * group["weight_decay"])
+        torch._foreach_add_(parameters, updates.unbind(), alpha=-rate * math.sqrt(max(1, shape[0] / shape[1])))
 
 
-def orthogonalised(matrix: Tensor, coefficients: tuple[float, float, float], steps: int) -> Tensor:
-    """About the nearest orthogonal matrix (Newton-Schulz, https://kellerjordan.github.io/posts/muon/)."""
+def orthogonalised(matrices: Tensor, coefficients: tuple[float, float, float], steps: int) -> Tensor:
+    """About the nearest orthogonal matrices (Newton-Schulz, https://kellerjordan.github.io/posts/muon/).
+
+    matrices: [count, rows, columns], same shape out.
+    """
     a, b, c = coefficients
-    is_tall = matrix.shape[0] > matrix.shape[1]
-    x = matrix.T if is_tall else matrix
-    x = x / x.norm().clamp_min(1e-7)
+    is_tall = matrices.shape[1] > matrices.shape[2]
+    x = matrices.mT if is_tall else matrices
+    x = x / torch.linalg.matrix_norm(x, keepdim=True).clamp_min(1e-7)
     for _ in range(steps):
-        gram = x @ x.T
-        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return x.T if is_tall else x
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.mT if is_tall else x
 
 
 def learning_rate_share(step: int, warm_up_steps: int, progress: float, decay_share: float) -> float:

@@ -66,7 +66,8 @@ class PretrainingRun:
         self.validation_sets = {
             path.stem: torch.from_numpy(self.validation_rows(TokenFile(path))) for path in arguments.validation
         }
-        self.forward = torch.compile(self.model) if arguments.compile else self.model
+        if arguments.compile:
+            self.model.compile_parts()
 
     def validation_rows(self, file: TokenFile) -> np.ndarray:
         return validation_rows(file, self.row_length, VALIDATION_ROWS, self.end_of_text)
@@ -119,7 +120,7 @@ class PretrainingRun:
         set_learning_rates(self.optimizers, arguments, self.record.step, self.record.progress)
         batch = batch[:, : arguments.sequence_length + depth + 1]
         with autocast(self.arguments):
-            target_loss, mtp_losses = self.forward(batch, depth, self.end_of_text)
+            target_loss, mtp_losses = self.model(batch, depth, self.end_of_text)
             loss = target_loss
             if mtp_losses:
                 loss = loss + arguments.mtp_weight * torch.stack(mtp_losses).mean()

@@ -27,7 +27,7 @@ from .batches import BatchBuilder, TokenFile, validation_rows
 from .chain_losses import ChainLossWeights, add_chain_loss_arguments, chain_acceptance
 from .continuations import continued
 from .loop_losses import ChainSettings, corpus_losses, own_losses
-from .model import Block, expanded, new_layers
+from .model import expanded, new_layers
 from .optimisers import add_optimizer_arguments, apply_gradients, build_optimizers, set_learning_rates
 from .repetition import beyond, distinct, looping, repeats
 from .run_record import RunRecord, add_run_arguments, autocast, product_type
@@ -105,8 +105,7 @@ class LoopUnlearning:
         self.prompts = BatchBuilder(files, tokenizer, prompt_rows, arguments.fim_rate, arguments.seed + 1, shares)
         self.loop_code = BatchBuilder(files, tokenizer, LOOP_PREFIX_TOKENS + MAX_PERIOD, 0, arguments.seed, shares)
         if arguments.compile:
-            # One layer, for each shape it meets: compiled whole, all layers would take minutes.
-            self.model.layer = torch.compile(Block.forward, dynamic=False)
+            self.model.compile_parts()
         self.validation_sets = {}
         for path in arguments.validation:
             file = TokenFile(path)

@@ -10,8 +10,8 @@ from torch.nn.functional import scaled_dot_product_attention
 from foretoken_train import mix
 from foretoken_train.evaluate import mtp_agreement
 from foretoken_train.loop_losses import unlikelihood_loss
-from foretoken_train.model import CodeModel, attend, document_numbers, expanded, stacked
-from foretoken_train.optimisers import Float32Muon, build_optimizers, learning_rate_share, set_learning_rates
+from foretoken_train.model import CodeModel, attend, document_numbers, expanded, fused_mask, stacked
+from foretoken_train.optimisers import StackedMuon, build_optimizers, learning_rate_share, set_learning_rates
 from foretoken_train.repetition import beyond, distinct, longest_repeat, looping, repeats
 from foretoken_train.unlearn_loops import (
     LOOP_PREFIX_TOKENS,
@@ -66,7 +66,13 @@ def test_expanded_layers_add_nothing_yet(model: CodeModel) -> None:
 
 def test_new_layers_learn_at_a_rate_of_their_own(model: CodeModel) -> None:
     arguments = argparse.Namespace(
-        muon_lr=0.01, adamw_lr=0.001, new_layers_rate=3.0, warm_up_steps=1, decay_share=0, float32=False
+        muon_lr=0.01,
+        adamw_lr=0.001,
+        muon_weight_decay=0.01,
+        new_layers_rate=3.0,
+        warm_up_steps=1,
+        decay_share=0,
+        float32=False,
     )
     optimizers = build_optimizers(model, arguments, new_layers=[1])
     set_learning_rates(optimizers, arguments, 0, 0.0)
@@ -137,6 +143,13 @@ def test_attention_is_that_of_the_library(monkeypatch: pytest.MonkeyPatch) -> No
     assert torch.allclose(attend(query, key, value, None), expected, atol=1e-5)
 
 
+def test_attention_of_one_kernel_is_the_same() -> None:
+    documents = torch.tensor([[0] * 5 + [1] * 8, [0] * 13])
+    query, key, value = torch.randn(2, 4, 13, 8), torch.randn(2, 2, 13, 8), torch.randn(2, 2, 13, 8)
+    fused = attend(query, key, value, fused_mask(documents))
+    assert torch.allclose(attend(query, key, value, documents), fused, atol=1e-5)
+
+
 def test_attention_stays_inside_documents(model: CodeModel) -> None:
     ids = torch.randint(1, 512, (1, 40))
     ids[0, 15] = 0
@@ -161,11 +174,12 @@ def test_unlikelihood_counts_repeated_tokens_alone(model: CodeModel) -> None:
     )
 
 
-def test_muon_in_float32_is_that_of_the_library() -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_stacked_muon_is_that_of_the_library(dtype: torch.dtype) -> None:
     steps = []
-    for muon in (torch.optim.Muon, Float32Muon):
+    for muon in (torch.optim.Muon, lambda matrices, **settings: StackedMuon(matrices, dtype, **settings)):
         torch.manual_seed(0)
-        matrices = [torch.nn.Parameter(torch.randn(shape)) for shape in ((24, 8), (8, 24))]
+        matrices = [torch.nn.Parameter(torch.randn(shape)) for shape in ((24, 8), (8, 24), (24, 8))]
         optimizer = muon(matrices, lr=0.1, momentum=0.95, weight_decay=0.01)
         for _ in range(3):
             sum((matrix**2).sum() + matrix.sum() for matrix in matrices).backward()
