@@ -5,7 +5,8 @@ A matrix has one scale per output and 7 bit of each weight: without the VNNI ins
 up in 16 bit and would overflow (https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html,
 reduce_range). Activations have one scale and zero point per matrix, measured on code that the model is run on, so that
 a row's result depends neither on its neighbours nor on how many there are. Channels far larger than others would leave
-these few of the 256 steps: their size is moved over to the matrix behind (SmoothQuant, arXiv 2211.10438).
+these few of the 256 steps: their size is moved over to the matrix behind (SmoothQuant, arXiv 2211.10438). Weights are
+rounded one input after the other, each making up for the errors of those before it (GPTQ, arXiv 2210.17323).
 
 The output head is none of these matrices: in blocks whose activations get their scales as they come it keeps more of
 the model's choices, at no cost in time (docs/log.md).
@@ -28,8 +29,11 @@ WEIGHT_SHARES = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75)
 ACTIVATION_STEPS = 255
 ACTIVATION_SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
 NUM_SAMPLES = 400_000
-# 0 leaves the activations as they are, 1 makes all channels equally large.
+# 0 leaves activations as they are, 1 makes all channels equally large. Those of an MLP's last matrix are the wildest.
 SMOOTHING = 0.5
+DOWN_SMOOTHING = 0.65
+# Of the mean square of an input, added to all: inputs that hardly vary would make up for errors without bound.
+DAMPING = 0.01
 MTP_STEPS = 3
 BATCH_ROWS = 4
 
@@ -127,14 +131,49 @@ def inputs_of_matrices(model: CodeModel, rows: np.ndarray) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def prepared(model: CodeModel, rows: np.ndarray) -> tuple[CodeModel, StaticActivations]:
-    """A copy that computes the same from evener activations, and how to quantise these. rows: token ids [n, length]."""
+    """A copy with evener activations, and with weights that `quantise_rows` keeps, and how to quantise the activations.
+
+    rows: token ids [n, length].
+    """
+    smoothed = smoothed_copy(model, rows)
+    inputs = inputs_of_matrices(smoothed, rows)
+    ranges = {name: activation_range(samples) for name, samples in inputs.items()}
+    for name, activation in ranges.items():
+        weight = smoothed.get_submodule(name).weight
+        weight.copy_(rounded_with_feedback(weight, rounded_activations(inputs[name], activation)))
+    return smoothed, ranges
+
+
+@torch.no_grad()
+def smoothed_copy(model: CodeModel, rows: np.ndarray) -> CodeModel:
+    """Computes the same from evener activations. rows: token ids [n, length]."""
     inputs = inputs_of_matrices(model, rows)
     smoothed = copy.deepcopy(model)
     blocks = {f"blocks.{i}": block for i, block in enumerate(smoothed.blocks)} | {"mtp.block": smoothed.mtp.block}
     for name, block in blocks.items():
         smooth_block(block, {part: inputs[f"{name}.{part}"] for part in ("qkv", "out", "gate_up", "down")})
-    inputs = inputs_of_matrices(smoothed, rows)
-    return smoothed, {name: activation_range(samples) for name, samples in inputs.items()}
+    return smoothed
+
+
+def rounded_with_feedback(weight: Tensor, inputs: Tensor) -> Tensor:
+    """The weight on the grid that `quantise_rows` lays over it, such that products with the inputs change little.
+
+    weight: [numOutputs, numInputs]; inputs: [rows, numInputs].
+    """
+    scales = torch.from_numpy(quantise_rows(weight.numpy()).scales)
+    # They stay what they are, the largest of each row: with them `quantise_rows` finds the same grid again.
+    is_largest = weight.abs() == weight.abs().amax(1, keepdim=True)
+    moments = (inputs.T @ inputs).double()
+    moments += torch.eye(len(moments)) * (DAMPING * moments.diagonal().mean() + 1e-9)
+    feedback = torch.linalg.cholesky(torch.linalg.inv(moments), upper=True).float()
+    left, rounded = weight.clone(), torch.empty_like(weight)
+    for i in range(weight.shape[1]):
+        steps = (left[:, i] / scales).round().clamp(-LARGEST_WEIGHT, LARGEST_WEIGHT)
+        steps = torch.where(is_largest[:, i], LARGEST_WEIGHT * weight[:, i].sign(), steps)
+        rounded[:, i] = steps * scales
+        errors = (left[:, i] - rounded[:, i]) / feedback[i, i]
+        left[:, i + 1 :] -= errors[:, None] * feedback[i, i + 1 :]
+    return rounded
 
 
 def smooth_block(block: Block, inputs: dict[str, Tensor]) -> None:
@@ -149,7 +188,7 @@ def smooth_block(block: Block, inputs: dict[str, Tensor]) -> None:
         linear.weight.mul_(factors)
         norm.weight.div_(factors)
     # What the MLP's last matrix is given comes out of the upper half of the one before it.
-    factors = balance(largest["down"], block.down.weight.abs().amax(0))
+    factors = balance(largest["down"], block.down.weight.abs().amax(0), DOWN_SMOOTHING)
     block.down.weight.mul_(factors)
     block.gate_up.weight[shape.intermediate_size :].div_(factors[:, None])
     # Attention gives mixtures of values; the query heads of a group have one value head together.
@@ -159,7 +198,7 @@ def smooth_block(block: Block, inputs: dict[str, Tensor]) -> None:
     block.qkv.weight[-shape.kv_size :].div_(factors.flatten()[:, None])
 
 
-def balance(activations: Tensor, weights: Tensor) -> Tensor:
+def balance(activations: Tensor, weights: Tensor, smoothing: float = SMOOTHING) -> Tensor:
     """What to divide each channel by, their geometric mean 1; both: largest absolute values, of one shape."""
-    factors = activations.clamp(min=1e-4) ** SMOOTHING / weights.clamp(min=1e-4) ** (1 - SMOOTHING)
+    factors = activations.clamp(min=1e-4) ** smoothing / weights.clamp(min=1e-4) ** (1 - smoothing)
     return factors / factors.log().mean().exp()

@@ -12,6 +12,8 @@ from foretoken_train.static_quantisation import (
     prepared,
     quantise_rows,
     rounded_activations,
+    rounded_with_feedback,
+    smoothed_copy,
 )
 
 ROWS = np.random.default_rng(3).integers(0, 512, (6, 64))
@@ -51,9 +53,30 @@ def test_a_few_wild_samples_do_not_cost_the_others_their_steps() -> None:
     assert activation_range(samples).scale < whole.scale
 
 
-def test_what_is_prepared_computes_the_same(model: CodeModel) -> None:
-    smoothed, static = prepared(model, ROWS)
+def test_weights_make_up_for_one_another() -> None:
+    random = torch.Generator().manual_seed(4)
+    inputs = torch.randn(500, 8, generator=random) @ torch.randn(8, 48, generator=random)
+    inputs += 0.1 * torch.randn(500, 48, generator=random)
+    weight = torch.randn(16, 48, generator=random)
+    plain = torch.from_numpy(dequantise_rows(quantise_rows(weight.numpy())))
+    rounded = rounded_with_feedback(weight, inputs)
+    errors = [(inputs @ (matrix - weight).T).square().mean() for matrix in (plain, rounded)]
+    assert errors[1] < errors[0] / 4
+    again = torch.from_numpy(dequantise_rows(quantise_rows(rounded.numpy())))
+    torch.testing.assert_close(again, rounded, rtol=1e-6, atol=0)
+
+
+def test_what_is_prepared_is_on_the_grid(model: CodeModel) -> None:
+    prepared_model, static = prepared(model, ROWS)
     assert "head" not in static
+    for name in static:
+        weight = prepared_model.get_submodule(name).weight.detach()
+        again = torch.from_numpy(dequantise_rows(quantise_rows(weight.numpy())))
+        torch.testing.assert_close(again, weight, rtol=1e-6, atol=0)
+
+
+def test_smoothing_computes_the_same(model: CodeModel) -> None:
+    smoothed = smoothed_copy(model, ROWS)
     tokens = torch.from_numpy(ROWS)
     with torch.no_grad():
         states, others = model.hidden_states(tokens), smoothed.hidden_states(tokens)
