@@ -78,10 +78,15 @@ def model_facts(
 
 
 def training_commands(facts: ModelFacts) -> list[str]:
-    """The commands of the ledger, in order; each run starts from the weights of the one before it."""
+    """The commands of the ledger, in order; each run starts from the weights of the one before it. Mixed are the two
+    before."""
     commands = []
     for number, entry in enumerate(facts.ledger, start=1):
         stage, settings = entry["stage"], entry["settings"]
+        if stage == "mix":
+            weights = " ".join(f"runs/{number - before}/model.safetensors" for before in (2, 1))
+            commands.append(f"foretoken-train mix --weights {weights} --share {settings['share']} --out runs/{number}")
+            continue
         parser = argparse.ArgumentParser()
         STAGES[stage].add_arguments(parser)
         steps = round(entry["steps"] / settings.get("stop_at", 1.0))

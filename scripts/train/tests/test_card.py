@@ -29,6 +29,7 @@ TUNING = ENTRY | {
     "stage": "tune-mtp",
     "settings": ENTRY["settings"] | {"temperatures": [0.0, 0.7], "compile": False, "stop_at": 0.5},
 }
+MIX = ENTRY | {"stage": "mix", "tokens": 0, "settings": {"data": [], "validation": [], "share": 0.65}}
 CORPUS = {"documents": 10, "bytes": 70_000_000, "tokens": 20_000_000, "repositories": ["a/b (MIT)"]}
 
 
@@ -98,3 +99,14 @@ def test_later_runs_start_from_earlier_weights(tmp_path: Path) -> None:
     text = catalogue([facts])
     assert "abc  tiny/model.onnx" in text and "--out models/tiny --precision int8" in text
     assert "--draft-vocabulary 100 --draft-data runs/typescript-train.npz" in text
+
+
+def test_mixed_are_the_two_before(tmp_path: Path) -> None:
+    folder, corpus = model_folder(tmp_path)
+    (folder / "ledger.json").write_text(json.dumps([ENTRY, TUNING, MIX]))
+    facts = model_facts(folder, [corpus])
+    assert training_commands(facts)[2] == (
+        "foretoken-train mix --weights runs/1/model.safetensors runs/2/model.safetensors --share 0.65 --out runs/3"
+    )
+    assert facts.training_sets == ["typescript-train"]
+    assert "| mix | CPU, 2 threads |" in card(facts)

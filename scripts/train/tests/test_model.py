@@ -1,5 +1,6 @@
 import argparse
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -29,11 +30,13 @@ def test_weights_survive_a_round_trip(model: CodeModel, weights_path: Path) -> N
 
 
 def test_mixed_weights_lie_between(model: CodeModel, weights_path: Path, tmp_path: Path) -> None:
-    other, out = tmp_path / "other.safetensors", tmp_path / "mixed.safetensors"
+    other, out = tmp_path / "other.safetensors", tmp_path / "mixed"
     save_weights(CodeModel(model.shape), other, torch.float32)
     mix.run(argparse.Namespace(weights=[weights_path, other], share=0.25, out=out))
-    first, second, mixed = (load_weights(path).head.weight for path in (weights_path, other, out))
+    first, second, mixed = (load_weights(path).head.weight for path in (weights_path, other, out / "model.safetensors"))
     assert torch.allclose(mixed, 0.75 * first + 0.25 * second, rtol=0.01, atol=1e-3)
+    (entry,) = json.loads((out / "ledger.json").read_text())
+    assert entry["stage"] == "mix" and entry["settings"]["share"] == 0.25 and entry["tokens"] == 0
     with pytest.raises(ValueError, match="expected a share from 0 to 1, got 2"):
         mix.run(argparse.Namespace(weights=[weights_path, other], share=2, out=out))
 
