@@ -179,6 +179,7 @@ class CodeModel(nn.Module):
         return self.masked_states(ids, self.mask(ids, documents))
 
     def masked_states(self, ids: Tensor, mask: Tensor | BlockMask | None) -> Tensor:
+        """`hidden_states` for documents as `mask` gives them."""
         length = ids.shape[1]
         x = self.embed(ids)
         for block in self.blocks:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .model import CodeModel
+from .run_record import product_type
 
 MIN_LEARNING_RATE_SHARE = 0.02
 MAX_GRADIENT_NORM = 1.0
@@ -43,10 +44,9 @@ def build_optimizers(
     groups = [{"params": matrices, "times": 1.0}]
     if new:
         groups.append({"params": new, "times": arguments.new_layers_rate})
-    product_type = torch.float32 if arguments.float32 else torch.bfloat16
     muon = {"lr": arguments.muon_lr, "momentum": 0.95, "weight_decay": arguments.muon_weight_decay}
     return (
-        StackedMuon(groups, product_type, **muon),
+        StackedMuon(groups, product_type(arguments), **muon),
         torch.optim.AdamW(others, lr=arguments.adamw_lr, betas=(0.9, 0.95), weight_decay=0.0),
     )
 
