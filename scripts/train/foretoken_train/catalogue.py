@@ -2,6 +2,9 @@
 
 from .model_facts import ModelFacts, training_commands
 
+# The tokenizer of the default model learnt from every third document of all its languages.
+TOKENIZER_EVERY = 3
+
 INTRODUCTION = """# Models
 
 Each folder is one model: ONNX graphs (`model.onnx`, `mtp.onnx`, their shared `model.onnx.data`), `genai_config.json`
@@ -23,14 +26,21 @@ def entry(facts: ModelFacts) -> str:
     lines = [f"## {facts.folder.name}\n", f"[Card]({facts.folder.name}/README.md). SHA-256:\n", "```"]
     lines += [f"{digest}  {facts.folder.name}/{name}" for name, digest in hashes.items()]
     lines += ["```\n", "To rebuild, with the corpus gathered as scripts/train/README.md says:\n", "```sh"]
+    lines += [tokenizer_command(facts)]
     lines += [prepare_command(name) for name in (*facts.training_sets, *facts.validation_sets)]
     lines += training_commands(facts)
     lines += [
         export_command(facts),
         "```\n",
-        "Steps, batches and seeds repeat; floating-point sums on another machine do not, so hashes will differ.\n",
+        "The tokenizer repeats byte for byte. Steps, batches and seeds repeat; floating-point sums on another machine "
+        "do not, so hashes of weights will differ.\n",
     ]
     return "\n".join(lines)
+
+
+def tokenizer_command(facts: ModelFacts) -> str:
+    files = " ".join(f"corpus/{name}.jsonl.xz" for name in facts.training_sets)
+    return f"foretoken-train prepare {files} --tokenizer runs/tokenizer --tokenizer-every {TOKENIZER_EVERY}"
 
 
 def prepare_command(name: str) -> str:

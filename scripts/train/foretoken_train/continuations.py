@@ -30,10 +30,12 @@ class CachedDecoder:
             query, key, value = block.before_attention(x, cos, sin)
             self.keys[index, :, :, start:end], self.values[index, :, :, start:end] = key, value
             keys, values = self.keys[index, :, :, :end], self.values[index, :, :, :end]
-            groups = query.unflatten(1, (keys.shape[1], -1))
-            scores = groups.float() @ keys[:, :, None].transpose(-1, -2) * query.shape[-1] ** -0.5
+            # The heads of a group as rows of one product: as a batch, each would get a copy of the keys.
+            rows = query.float().unflatten(1, (keys.shape[1], -1)).flatten(2, 3)
+            scores = (rows @ keys.transpose(-1, -2) * query.shape[-1] ** -0.5).view(*query.shape[:3], -1)
             shares = scores.masked_fill(~visible, -torch.inf).softmax(-1)
-            x = block.after_attention(x, (shares @ values[:, :, None]).flatten(1, 2).to(query.dtype))
+            attended = shares.view(*rows.shape[:3], -1) @ values
+            x = block.after_attention(x, attended.view_as(query).to(query.dtype))
         self.length = end
         return model.head(model.norm(x[:, -1])).float()
 

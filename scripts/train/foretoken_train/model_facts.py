@@ -38,7 +38,7 @@ class ModelFacts:
 
     @property
     def training_sets(self) -> list[str]:
-        """In the order of their first use: the tokenizer is trained on the first."""
+        """In the order of their first use."""
         return list(dict.fromkeys(name for entry in self.ledger for name in entry["settings"]["data"]))
 
     @property

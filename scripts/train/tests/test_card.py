@@ -99,6 +99,7 @@ def test_later_runs_start_from_earlier_weights(tmp_path: Path) -> None:
     text = catalogue([facts])
     assert "abc  tiny/model.onnx" in text and "--out models/tiny --precision int8" in text
     assert "--draft-vocabulary 100 --draft-data runs/typescript-train.npz" in text
+    assert "prepare corpus/typescript-train.jsonl.xz --tokenizer runs/tokenizer --tokenizer-every 3\n" in text
 
 
 def test_mixed_are_the_two_before(tmp_path: Path) -> None:
