@@ -89,6 +89,8 @@ export async function* generateTurns(
     const tokens = decidedTokens(job, round, numUntilEos, target.vocabSize);
     numGenerated += tokens.length;
     finish = finishReason(job, model.manifest.eosTokenIds, tokens.at(-1)!.tokenId, numGenerated);
+    // What waits is sent before the steps that are timed: none of them shall meet a message.
+    const timesNext = isPlain && numPlainLeft === NUM_TIMED_STEPS;
     let baselineSeconds = 0;
     for (let index = 0; index < tokens.length; index += 1)
       baselineSeconds += costs.plainSeconds(round.contextLength + index) + round.chooseSeconds;
@@ -113,7 +115,7 @@ export async function* generateTurns(
         baselineSeconds,
         finish,
       },
-      job.tokensMayWait && finish === null,
+      job.tokensMayWait && finish === null && !timesNext,
     );
   }
   // Nobody waits for this: the next prompt that begins like this sequence finds the module's cache as long as the target's.

@@ -32,8 +32,8 @@ export interface ScriptedWorkerOptions {
   readonly sharing?: readonly number[];
   /** The narrowest forward that rounds as wider ones do; absent: 2. */
   readonly leastWidth?: 1 | 2;
-  /** Is told every message as it is posted. */
-  readonly onMessage?: (message: WorkerMessage) => void;
+  /** Is told every message as it is posted, and whether it may wait for others. */
+  readonly onMessage?: (message: WorkerMessage, mayWait: boolean) => void;
 }
 
 export function generateJob(given: Partial<GenerateJob> = {}): GenerateJob {
@@ -130,9 +130,9 @@ export class ScriptedWorker {
       widths: { least: leastWidth, multiple: 1 } as const,
       numThreads: 1,
     };
-    const post = (message: WorkerMessage): void => {
+    const post = (message: WorkerMessage, mayWait = false): void => {
       this.messages.push(message);
-      onMessage?.(message);
+      onMessage?.(message, mayWait);
     };
     this.memory = { budgetBytes, maxPositions: CAPACITY, targetPositionBytes: 1, mtpPositionBytes: 1 };
     const stepCosts = {

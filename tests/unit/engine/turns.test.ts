@@ -135,4 +135,26 @@ describe('turns', () => {
       await plain.close();
     },
   );
+
+  it('sends what waits right before the plain steps that it times', async () => {
+    const events: string[] = [];
+    const plain = new ScriptedWorker({
+      leastWidth: 1,
+      onMessage: (message, mayWait) => {
+        if (message.type === 'tokens-decided' && message.finish === null)
+          events.push(mayWait ? 'waits' : 'sent');
+      },
+    });
+    const observePlain = vi.spyOn(plain.context.costs.of(1), 'observePlain');
+    observePlain.mockImplementation(() => events.push('timed'));
+    for (let id = 1; observePlain.mock.calls.length < NUM_TIMED_STEPS; id += 1) {
+      plain.add(id, { maxDraftTokens: 0, cachePrompt: false, maxTokens: 60 });
+      await until(() => plain.finishOf(id) === 'length');
+    }
+    const first = events.indexOf('timed');
+    expect(events.indexOf('sent')).toBe(first - 1);
+    expect(events.lastIndexOf('sent')).toBe(first - 1);
+    expect(events.slice(first, first + 4)).toEqual(['timed', 'waits', 'timed', 'waits']);
+    await plain.close();
+  });
 });
