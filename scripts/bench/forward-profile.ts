@@ -6,6 +6,7 @@ import { numCachesOf } from '../../src/model/kv-capacity.ts';
 import type { GraphConfig, ModelManifest } from '../../src/model/manifest.ts';
 import { OnnxGraph } from '../../src/model/onnx-graph.ts';
 import { OnnxKvCachePool } from '../../src/model/onnx-kv-cache.ts';
+import type { NativeSession } from '../../src/model/native-session.ts';
 import { NUM_MTP_THREADS, OnnxMtpModule } from '../../src/model/onnx-mtp-module.ts';
 import { OnnxTargetModel } from '../../src/model/onnx-target-model.ts';
 import { openSession } from '../../src/model/session.ts';
@@ -22,7 +23,7 @@ type MtpConfig = NonNullable<ModelManifest['mtp']>;
 type Step = (cache: KvCache) => Promise<unknown>;
 
 interface Opened {
-  readonly session: InferenceSession;
+  readonly session: NativeSession;
   readonly steps: readonly (readonly [name: string, step: Step])[];
 }
 
@@ -103,12 +104,13 @@ async function profile(
     const inTurn = [...steps, empty.steps[0]!];
     await time(inTurn, cache, numRuns);
     const wall = await time(inTurn, cache, numRuns);
-    await Promise.all([session.release(), empty.session.release()]);
+    session.release();
+    empty.session.release();
 
     const profiled = await open(path, { enableProfiling: true, profileFilePrefix: join(temporary, 'trace') });
     await time(profiled.steps, cache, numRuns);
     profiled.session.endProfiling();
-    await profiled.session.release();
+    profiled.session.release();
     const runs = splitRuns(await readTrace(temporary, 'trace'));
     return steps.map(([name], index) => [
       name,

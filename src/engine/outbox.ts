@@ -26,7 +26,7 @@ export class Outbox<Message> {
       this.timer ??= setTimeout(() => this.flush(), waitMs);
     } else if (!this.isUrgent) {
       this.isUrgent = true;
-      // onnxruntime-node puts each run behind setImmediate too, so behind this one.
+      // The target's forwards wait for such a turn too (model/message-turn.ts), so for this one.
       setImmediate(() => this.flush());
     }
   }

@@ -2,7 +2,7 @@
  * What the graphs' attention must be told of one sequence: where its tokens stand, and what each of them may look at
  * (scripts/train/foretoken_train/cached_attention.py). Tensors are used again.
  */
-import * as ort from 'onnxruntime-node';
+import { floats, integers, type BoundTensor } from './native-session.ts';
 
 /** What softmax makes 0 of, and no sum makes infinite. */
 const UNSEEN = -1e30;
@@ -11,7 +11,7 @@ const UNSEEN = -1e30;
 export class AttentionBias {
   private readonly groupSize: number;
   private numbers = new Float32Array(0); // of the largest tensor so far
-  private tensors: (ort.Tensor | undefined)[] = []; // by width, the latest
+  private tensors: (BoundTensor<Float32Array> | undefined)[] = []; // by width, the latest
 
   /** `groupSize`: query heads to a key-value head. */
   constructor(groupSize: number) {
@@ -19,10 +19,10 @@ export class AttentionBias {
   }
 
   /** [width, groupSize, boundLength], for `width` tokens behind `pastLength` positions; the next call overwrites it. */
-  tensor(pastLength: number, width: number, boundLength: number): ort.Tensor {
+  tensor(pastLength: number, width: number, boundLength: number): BoundTensor<Float32Array> {
     const { groupSize } = this;
     const tensor = this.unfilled(width, boundLength);
-    const numbers = tensor.data as Float32Array;
+    const numbers = tensor.data;
     for (let row = 0; row < width * groupSize; row += 1) {
       const start = row * boundLength;
       const seen = start + pastLength + Math.floor(row / groupSize) + 1;
@@ -32,7 +32,7 @@ export class AttentionBias {
     return tensor;
   }
 
-  private unfilled(width: number, boundLength: number): ort.Tensor {
+  private unfilled(width: number, boundLength: number): BoundTensor<Float32Array> {
     const size = width * this.groupSize * boundLength;
     if (size > this.numbers.length) {
       this.numbers = new Float32Array(Math.max(size, 2 * this.numbers.length));
@@ -41,24 +41,23 @@ export class AttentionBias {
     const known = this.tensors[width];
     if (known?.dims[2] === boundLength) return known;
     const dims = [width, this.groupSize, boundLength];
-    return (this.tensors[width] = new ort.Tensor('float32', this.numbers.subarray(0, size), dims));
+    return (this.tensors[width] = floats(this.numbers.subarray(0, size), dims));
   }
 }
 
 /** Integers of up to `maxWidth` tokens, [1, width]. */
 export class TokenIntegers {
   readonly numbers: BigInt64Array; // [maxWidth]
-  private readonly tensors: readonly ort.Tensor[]; // by width
+  private readonly tensors: readonly BoundTensor[]; // by width
 
   constructor(maxWidth: number) {
     this.numbers = new BigInt64Array(maxWidth);
-    this.tensors = Array.from(
-      { length: maxWidth + 1 },
-      (_, width) => new ort.Tensor('int64', this.numbers.subarray(0, width), [1, width]),
+    this.tensors = Array.from({ length: maxWidth + 1 }, (_, width) =>
+      integers(this.numbers.subarray(0, width), [1, width]),
     );
   }
 
-  tensor(width: number): ort.Tensor {
+  tensor(width: number): BoundTensor {
     return this.tensors[width]!;
   }
 }

@@ -2,12 +2,12 @@
  * One decoder graph with its KV cache bound in place and its outputs in buffers that are reused. Shared by target
  * and MTP module, which differ only in their other tensors. Knows nothing of tokens' meaning.
  */
-import * as ort from 'onnxruntime-node';
 import { ForetokenError } from '../errors.ts';
 import { AttentionBias, TokenIntegers } from './attention-inputs.ts';
 import { numCachesOf } from './kv-capacity.ts';
 import type { GraphConfig } from './manifest.ts';
-import type { OnnxKvCache } from './onnx-kv-cache.ts';
+import { integers, type Feeds, type Fetches, type NativeSession } from './native-session.ts';
+import type { BoundCaches, OnnxKvCache } from './onnx-kv-cache.ts';
 import type { ExpectedTensor } from './session.ts';
 import { runInto } from './uncopied-outputs.ts';
 
@@ -20,17 +20,19 @@ const perCache = (pattern: string, config: GraphConfig): string[] =>
 
 export class OnnxGraph {
   readonly config: GraphConfig;
-  private readonly session: ort.InferenceSession;
+  private readonly session: NativeSession;
   private readonly pastKeys: readonly string[];
   private readonly pastValues: readonly string[];
   private readonly presentKeys: readonly string[];
   private readonly presentValues: readonly string[];
   private readonly tokenIds: TokenIntegers;
   private readonly positionIds: TokenIntegers;
-  private readonly pastLengths = new ort.Tensor('int64', new BigInt64Array(1), [1]);
+  private readonly pastLengths = integers(new BigInt64Array(1), [1]);
   private readonly bias: AttentionBias;
+  /** Whose caches are in a record of feeds or fetches: naming two for each layer again takes as long as a kernel. */
+  private readonly bound = new WeakMap<Feeds | Fetches, BoundCaches>();
 
-  constructor(session: ort.InferenceSession, config: GraphConfig, maxWidth: number) {
+  constructor(session: NativeSession, config: GraphConfig, maxWidth: number) {
     this.session = session;
     this.config = config;
     this.pastKeys = perCache(config.inputs.past_key_names, config);
@@ -42,13 +44,11 @@ export class OnnxGraph {
     this.bias = new AttentionBias(groupSizeOf(session, ATTENTION_BIAS));
   }
 
-  /** Runs `tokenIds` behind what the cache holds; `feeds` and `fetches` carry everything else but cache and positions. */
-  async run(
-    cache: OnnxKvCache,
-    tokenIds: readonly number[],
-    feeds: Record<string, ort.Tensor>,
-    fetches: Record<string, ort.Tensor>,
-  ): Promise<void> {
+  /**
+   * Runs `tokenIds` behind what the cache holds. `feeds` and `fetches` carry everything else but cache and positions, which
+   * are added to them; they are best used again.
+   */
+  run(cache: OnnxKvCache, tokenIds: readonly number[], feeds: Feeds, fetches: Fetches): void {
     const width = tokenIds.length;
     const pastLength = cache.length;
     cache.append(width);
@@ -57,25 +57,33 @@ export class OnnxGraph {
       this.positionIds.numbers[index] = BigInt(pastLength + index);
     }
     this.pastLengths.data[0] = BigInt(pastLength);
-    const { keys, values, boundLength } = cache.bind();
+    const caches = cache.bind();
     const { inputs } = this.config;
     feeds[inputs.input_ids] = this.tokenIds.tensor(width);
     feeds[inputs.position_ids] = this.positionIds.tensor(width);
     feeds[PAST_LENGTHS] = this.pastLengths;
-    feeds[ATTENTION_BIAS] = this.bias.tensor(pastLength, width, boundLength);
-    for (let index = 0; index < this.pastKeys.length; index += 1) {
-      const key = keys[index]!;
-      const value = values[index]!;
-      feeds[this.pastKeys[index]!] = key;
-      feeds[this.pastValues[index]!] = value;
-      fetches[this.presentKeys[index]!] = key;
-      fetches[this.presentValues[index]!] = value;
-    }
-    await runInto(this.session, feeds, fetches);
+    feeds[ATTENTION_BIAS] = this.bias.tensor(pastLength, width, caches.boundLength);
+    this.bind(caches, feeds, this.pastKeys, this.pastValues);
+    this.bind(caches, fetches, this.presentKeys, this.presentValues);
+    runInto(this.session, feeds, fetches);
   }
 
-  async close(): Promise<void> {
-    await this.session.release();
+  private bind(
+    caches: BoundCaches,
+    tensors: Feeds | Fetches,
+    keys: readonly string[],
+    values: readonly string[],
+  ): void {
+    if (this.bound.get(tensors) === caches) return;
+    for (let index = 0; index < keys.length; index += 1) {
+      tensors[keys[index]!] = caches.keys[index]!;
+      tensors[values[index]!] = caches.values[index]!;
+    }
+    this.bound.set(tensors, caches);
+  }
+
+  close(): void {
+    this.session.release();
   }
 }
 
@@ -109,7 +117,7 @@ export function expectedCache(name: string, config: GraphConfig): ExpectedTensor
 }
 
 /** Query heads to a key-value head: the second size of a checked graph's bias. Throws ForetokenError `invalid_model`. */
-export function groupSizeOf(session: ort.InferenceSession, bias: string): number {
+export function groupSizeOf(session: NativeSession, bias: string): number {
   const tensor = session.inputMetadata.find(({ name }) => name === bias);
   const size = tensor?.isTensor === true ? tensor.shape[1] : undefined;
   if (typeof size === 'number') return size;

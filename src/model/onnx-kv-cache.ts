@@ -2,9 +2,9 @@
  * A sequence's key and value buffers. A graph gets each of them as past and as present, so it appends in place; a rewind
  * only lowers the length, and the next forward overwrites what lies beyond.
  */
-import * as ort from 'onnxruntime-node';
 import { kvCapacity, kvPositionBytes, numCachesOf } from './kv-capacity.ts';
 import type { GraphConfig } from './manifest.ts';
+import { floats, type BoundTensor } from './native-session.ts';
 import type { KvCache, KvCachePool } from './target-model.ts';
 
 export interface KvCacheShape {
@@ -22,8 +22,8 @@ const LENGTH_STEP = 64;
 /** The first positions of all buffers: each [1, boundLength, headSize]. */
 export interface BoundCaches {
   readonly boundLength: number;
-  readonly keys: readonly ort.Tensor[]; // [numCaches]
-  readonly values: readonly ort.Tensor[]; // [numCaches]
+  readonly keys: readonly BoundTensor<Float32Array>[]; // [numCaches]
+  readonly values: readonly BoundTensor<Float32Array>[]; // [numCaches]
 }
 
 export class OnnxKvCache implements KvCache {
@@ -50,12 +50,8 @@ export class OnnxKvCache implements KvCache {
   }
 
   private firstPositions(boundLength: number): BoundCaches {
-    const view = (buffer: Float32Array): ort.Tensor =>
-      new ort.Tensor('float32', buffer.subarray(0, boundLength * this.headSize), [
-        1,
-        boundLength,
-        this.headSize,
-      ]);
+    const view = (buffer: Float32Array): BoundTensor<Float32Array> =>
+      floats(buffer.subarray(0, boundLength * this.headSize), [1, boundLength, this.headSize]);
     return { boundLength, keys: this.keys.map(view), values: this.values.map(view) };
   }
 

@@ -1,8 +1,8 @@
 /** The MTP module on ONNX Runtime. Its graph gives the logits of the last position only: the output head is dear. */
-import * as ort from 'onnxruntime-node';
 import { join } from 'node:path';
 import { ForetokenError } from '../errors.ts';
 import type { ModelManifest } from './manifest.ts';
+import { floats, type Feeds, type Fetches } from './native-session.ts';
 import { expectedInputs, expectedOutputs, OnnxGraph } from './onnx-graph.ts';
 import type { OnnxKvCache } from './onnx-kv-cache.ts';
 import { checkTensors, openSession, type SessionSettings } from './session.ts';
@@ -19,18 +19,16 @@ type MtpConfig = NonNullable<ModelManifest['mtp']>;
 export class OnnxMtpModule implements MtpModule {
   readonly maxWidth: number;
   private readonly graph: OnnxGraph;
-  private readonly hiddenInput: string;
   private readonly hiddenSize: number;
   private readonly inputStates: Float32Array; // [maxWidth, hiddenSize]
   private readonly buffers: {
     readonly views: MtpOutput;
-    readonly hiddenTensor: ort.Tensor;
-    readonly fetches: Record<string, ort.Tensor>;
+    readonly feeds: Feeds;
+    readonly fetches: Fetches;
   }[] = [];
 
   constructor(graph: OnnxGraph, config: MtpConfig, vocabSize: number, hiddenSize: number, maxWidth: number) {
     this.graph = graph;
-    this.hiddenInput = config.inputs.hidden_states;
     this.hiddenSize = hiddenSize;
     this.maxWidth = maxWidth;
     this.inputStates = new Float32Array(maxWidth * hiddenSize);
@@ -41,10 +39,12 @@ export class OnnxMtpModule implements MtpModule {
       const hiddenStates = outputStates.subarray(0, width * hiddenSize);
       this.buffers.push({
         views: { logits, hiddenStates },
-        hiddenTensor: new ort.Tensor('float32', this.inputStates.subarray(0, width * hiddenSize), shape),
+        feeds: {
+          [config.inputs.hidden_states]: floats(this.inputStates.subarray(0, width * hiddenSize), shape),
+        },
         fetches: {
-          [config.outputs.logits]: new ort.Tensor('float32', logits, [1, 1, vocabSize]),
-          [config.outputs.hidden_states]: new ort.Tensor('float32', hiddenStates, shape),
+          [config.outputs.logits]: floats(logits, [1, 1, vocabSize]),
+          [config.outputs.hidden_states]: floats(hiddenStates, shape),
         },
       });
     }
@@ -56,14 +56,14 @@ export class OnnxMtpModule implements MtpModule {
       throw new Error(
         `expected ${width} hidden states of ${this.hiddenSize}, got ${hiddenStates.length} numbers`,
       );
-    const { views, hiddenTensor, fetches } = this.buffers[width]!;
+    const { views, feeds, fetches } = this.buffers[width]!;
     this.inputStates.set(hiddenStates);
-    await this.graph.run(cache as OnnxKvCache, tokenIds, { [this.hiddenInput]: hiddenTensor }, fetches);
+    this.graph.run(cache as OnnxKvCache, tokenIds, feeds, fetches);
     return views;
   }
 
   async close(): Promise<void> {
-    await this.graph.close();
+    this.graph.close();
   }
 }
 

@@ -3,12 +3,18 @@
  * (scripts/train/foretoken_train/cached_attention.py). Shared by target and MTP module. Knows nothing of tokens'
  * meaning.
  */
-import * as ort from 'onnxruntime-node';
 import { AttentionBias, TokenIntegers } from './attention-inputs.ts';
 import { numCachesOf } from './kv-capacity.ts';
 import type { GraphConfig } from './manifest.ts';
+import {
+  integers,
+  type BoundTensor,
+  type Feeds,
+  type Fetches,
+  type NativeSession,
+} from './native-session.ts';
 import { expectedCache, groupSizeOf } from './onnx-graph.ts';
-import type { OnnxKvCache } from './onnx-kv-cache.ts';
+import type { BoundCaches, OnnxKvCache } from './onnx-kv-cache.ts';
 import type { ExpectedTensor } from './session.ts';
 import type { TargetPart } from './target-model.ts';
 import { runInto } from './uncopied-outputs.ts';
@@ -37,15 +43,19 @@ const biasName = (sequence: number): string => `attention_bias.${sequence}`;
 
 export class OnnxSharedGraph {
   readonly numSequences: number;
-  private readonly session: ort.InferenceSession;
+  private readonly session: NativeSession;
   private readonly names: readonly (readonly CacheNames[])[];
   private readonly biases: readonly AttentionBias[]; // [numSequences]
   private readonly tokenIds: TokenIntegers;
   private readonly positionIds: TokenIntegers;
-  private readonly widths: ort.Tensor; // [numSequences]
-  private readonly pastLengths: ort.Tensor; // [numSequences]
+  private readonly widths: BoundTensor<BigInt64Array>; // [numSequences]
+  private readonly pastLengths: BoundTensor<BigInt64Array>; // [numSequences]
+  private readonly feeds: Feeds;
+  private readonly fetches: Fetches = {};
+  /** [numSequences]: whose caches are in feeds and fetches; naming all of them again takes long. */
+  private readonly bound: (BoundCaches | undefined)[] = [];
 
-  constructor(session: ort.InferenceSession, config: GraphConfig, numSequences: number, maxWidth: number) {
+  constructor(session: NativeSession, config: GraphConfig, numSequences: number, maxWidth: number) {
     this.session = session;
     this.numSequences = numSequences;
     this.names = cacheNames(numSequences, config);
@@ -54,20 +64,17 @@ export class OnnxSharedGraph {
     );
     this.tokenIds = new TokenIntegers(numSequences * maxWidth);
     this.positionIds = new TokenIntegers(numSequences * maxWidth);
-    this.widths = new ort.Tensor('int64', new BigInt64Array(numSequences), [numSequences]);
-    this.pastLengths = new ort.Tensor('int64', new BigInt64Array(numSequences), [numSequences]);
+    this.widths = integers(new BigInt64Array(numSequences), [numSequences]);
+    this.pastLengths = integers(new BigInt64Array(numSequences), [numSequences]);
+    this.feeds = { widths: this.widths, past_lengths: this.pastLengths };
   }
 
   /** Runs each part behind what its cache holds; `feeds` and `fetches` carry everything else but caches and positions. */
-  async run(
-    parts: readonly TargetPart[],
-    feeds: Record<string, ort.Tensor>,
-    fetches: Record<string, ort.Tensor>,
-  ): Promise<void> {
+  run(parts: readonly TargetPart[], feeds: Feeds, fetches: Fetches): void {
     if (parts.length !== this.numSequences)
       throw new Error(`expected parts of ${this.numSequences} sequences, got ${parts.length}`);
-    const widths = this.widths.data as BigInt64Array;
-    const pastLengths = this.pastLengths.data as BigInt64Array;
+    const widths = this.widths.data;
+    const pastLengths = this.pastLengths.data;
     let numTokens = 0;
     for (const [sequence, { tokenIds, ...part }] of parts.entries()) {
       const cache = part.cache as OnnxKvCache;
@@ -80,26 +87,35 @@ export class OnnxSharedGraph {
       }
       widths[sequence] = BigInt(tokenIds.length);
       pastLengths[sequence] = BigInt(pastLength);
-      const { keys, values, boundLength } = cache.bind();
-      feeds[biasName(sequence)] = this.biases[sequence]!.tensor(pastLength, tokenIds.length, boundLength);
-      for (const [index, names] of this.names[sequence]!.entries()) {
-        const key = keys[index]!;
-        const value = values[index]!;
-        feeds[names.pastKey] = key;
-        feeds[names.pastValue] = value;
-        fetches[names.presentKey] = key;
-        fetches[names.presentValue] = value;
-      }
+      const caches = cache.bind();
+      this.feeds[biasName(sequence)] = this.biases[sequence]!.tensor(
+        pastLength,
+        tokenIds.length,
+        caches.boundLength,
+      );
+      this.bind(sequence, caches);
     }
-    feeds['input_ids'] = this.tokenIds.tensor(numTokens);
-    feeds['position_ids'] = this.positionIds.tensor(numTokens);
-    feeds['widths'] = this.widths;
-    feeds['past_lengths'] = this.pastLengths;
-    await runInto(this.session, feeds, fetches);
+    this.feeds['input_ids'] = this.tokenIds.tensor(numTokens);
+    this.feeds['position_ids'] = this.positionIds.tensor(numTokens);
+    runInto(this.session, Object.assign(this.feeds, feeds), Object.assign(this.fetches, fetches));
   }
 
-  async close(): Promise<void> {
-    await this.session.release();
+  private bind(sequence: number, caches: BoundCaches): void {
+    if (this.bound[sequence] === caches) return;
+    const { feeds, fetches } = this;
+    for (const [index, names] of this.names[sequence]!.entries()) {
+      const key = caches.keys[index]!;
+      const value = caches.values[index]!;
+      feeds[names.pastKey] = key;
+      feeds[names.pastValue] = value;
+      fetches[names.presentKey] = key;
+      fetches[names.presentValue] = value;
+    }
+    this.bound[sequence] = caches;
+  }
+
+  close(): void {
+    this.session.release();
   }
 }
 

@@ -1,7 +1,8 @@
 /** Target and MTP module for several sequences at once, on ONNX Runtime. */
-import * as ort from 'onnxruntime-node';
 import { join } from 'node:path';
 import type { GraphConfig, ModelManifest } from './manifest.ts';
+import { letMessagesIn } from './message-turn.ts';
+import { floats, type BoundTensor } from './native-session.ts';
 import { NUM_MTP_THREADS } from './onnx-mtp-module.ts';
 import { expectedSharedCaches, expectedSharedInputs, OnnxSharedGraph } from './onnx-shared-graph.ts';
 import { checkTensors, openSession, type ExpectedTensor } from './session.ts';
@@ -21,7 +22,7 @@ import {
 class RowBuffer {
   readonly data: Float32Array; // [maxRows, rowSize]
   private readonly rowSize: number;
-  private readonly tensors = new Map<number, ort.Tensor>();
+  private readonly tensors = new Map<number, BoundTensor>();
 
   constructor(maxRows: number, rowSize: number) {
     this.rowSize = rowSize;
@@ -37,10 +38,10 @@ class RowBuffer {
   }
 
   /** [1, count, rowSize] */
-  tensor(count: number): ort.Tensor {
+  tensor(count: number): BoundTensor {
     const known = this.tensors.get(count);
     if (known !== undefined) return known;
-    const made = new ort.Tensor('float32', this.rows(0, count), [1, count, this.rowSize]);
+    const made = floats(this.rows(0, count), [1, count, this.rowSize]);
     this.tensors.set(count, made);
     return made;
   }
@@ -89,7 +90,8 @@ class OnnxSharedTarget implements SharedTarget {
       [this.names.logits]: this.logits.tensor(numTokens),
       [this.names.hidden_states]: this.hiddenStates.tensor(numTokens),
     };
-    await this.graph.run(parts, {}, fetches);
+    await letMessagesIn();
+    this.graph.run(parts, {}, fetches);
     let first = 0;
     return parts.map(({ tokenIds }) => {
       const output = {
@@ -102,7 +104,7 @@ class OnnxSharedTarget implements SharedTarget {
   }
 
   async close(): Promise<void> {
-    await this.graph.close();
+    this.graph.close();
   }
 }
 
@@ -144,7 +146,7 @@ class OnnxSharedMtp implements SharedMtp {
       [outputs.logits]: this.logits.tensor(parts.length),
       [outputs.hidden_states]: this.outputStates.tensor(numTokens),
     };
-    await this.graph.run(parts, feeds, fetches);
+    this.graph.run(parts, feeds, fetches);
     first = 0;
     return parts.map(({ tokenIds }, index) => {
       const hiddenStates = this.outputStates.rows(first, tokenIds.length);
@@ -154,7 +156,7 @@ class OnnxSharedMtp implements SharedMtp {
   }
 
   async close(): Promise<void> {
-    await this.graph.close();
+    this.graph.close();
   }
 }
 

@@ -1,7 +1,8 @@
 /** The target model on ONNX Runtime. Its outputs are views into buffers that the next forward overwrites. */
-import * as ort from 'onnxruntime-node';
 import { join } from 'node:path';
 import type { ModelManifest } from './manifest.ts';
+import { letMessagesIn } from './message-turn.ts';
+import { floats, type Feeds, type Fetches } from './native-session.ts';
 import { expectedInputs, expectedOutputs, OnnxGraph } from './onnx-graph.ts';
 import type { OnnxKvCache } from './onnx-kv-cache.ts';
 import { checkTensors, openSession, type SessionSettings } from './session.ts';
@@ -20,8 +21,12 @@ export class OnnxTargetModel implements TargetModel {
   /** As the exactness check found them. */
   widths: ExactWidths = { least: 2, multiple: 1 };
   private readonly graph: OnnxGraph;
-  private readonly outputs: { readonly views: TargetOutput; readonly fetches: Record<string, ort.Tensor> }[] =
-    [];
+  /** By width. */
+  private readonly buffers: {
+    readonly views: TargetOutput;
+    readonly feeds: Feeds;
+    readonly fetches: Fetches;
+  }[] = [];
 
   constructor(graph: OnnxGraph, manifest: ModelManifest, maxWidth: number) {
     this.graph = graph;
@@ -37,10 +42,10 @@ export class OnnxTargetModel implements TargetModel {
         hiddenStates: hiddenStates.subarray(0, width * this.hiddenSize),
       };
       const fetches = {
-        [names.logits]: new ort.Tensor('float32', views.logits, [1, width, this.vocabSize]),
-        [names.hidden_states]: new ort.Tensor('float32', views.hiddenStates, [1, width, this.hiddenSize]),
+        [names.logits]: floats(views.logits, [1, width, this.vocabSize]),
+        [names.hidden_states]: floats(views.hiddenStates, [1, width, this.hiddenSize]),
       };
-      this.outputs.push({ views, fetches });
+      this.buffers.push({ views, feeds: {}, fetches });
     }
   }
 
@@ -49,17 +54,18 @@ export class OnnxTargetModel implements TargetModel {
     const length = cache.length + numTokens;
     await this.forwardAtWidth(cache, padded(tokenIds, this.widths));
     cache.rewindTo(length);
-    return this.outputs[numTokens]!.views;
+    return this.buffers[numTokens]!.views;
   }
 
   async forwardAtWidth(cache: KvCache, tokenIds: readonly number[]): Promise<TargetOutput> {
-    const { views, fetches } = this.outputs[tokenIds.length]!;
-    await this.graph.run(cache as OnnxKvCache, tokenIds, {}, fetches);
+    const { views, feeds, fetches } = this.buffers[tokenIds.length]!;
+    await letMessagesIn();
+    this.graph.run(cache as OnnxKvCache, tokenIds, feeds, fetches);
     return views;
   }
 
   async close(): Promise<void> {
-    await this.graph.close();
+    this.graph.close();
   }
 }
 

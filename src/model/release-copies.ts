@@ -4,7 +4,8 @@
  * in the processor's cache (docs/log.md). Knows nothing of what the tensors are.
  */
 import { MessageChannel } from 'node:worker_threads';
-import type * as ort from 'onnxruntime-node';
+import type { Tensor } from 'onnxruntime-node';
+import type { Fetches } from './native-session.ts';
 
 /** A port that nobody reads: what is transferred to it is freed at once. */
 const drain = ((): { postMessage(value: null, transfer: ArrayBuffer[]): void } => {
@@ -14,16 +15,12 @@ const drain = ((): { postMessage(value: null, transfer: ArrayBuffer[]): void } =
   return port1;
 })();
 
-/** `fetched`: the tensors that the caller gave to be filled, by output name; their memory is left alone. */
-export function releaseCopies(
-  returned: ort.InferenceSession.OnnxValueMapType,
-  fetched: Readonly<Record<string, ort.Tensor>>,
-): void {
+/** `fetched`: the tensors that the caller gave to be filled; their memory is left alone. */
+export function releaseCopies(returned: Readonly<Record<string, Tensor>>, fetched: Readonly<Fetches>): void {
   const copies = new Set<ArrayBuffer>();
   for (const name in returned) {
-    const { buffer } = (returned[name] as ort.Tensor).data as Float32Array;
-    if (buffer instanceof ArrayBuffer && buffer !== (fetched[name]?.data as Float32Array | undefined)?.buffer)
-      copies.add(buffer);
+    const { buffer } = returned[name]!.data as Float32Array;
+    if (buffer instanceof ArrayBuffer && buffer !== fetched[name]?.data.buffer) copies.add(buffer);
   }
   drain.postMessage(null, [...copies]);
 }

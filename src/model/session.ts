@@ -1,8 +1,9 @@
 /** Opens ONNX graphs and checks that they are what the manifest says. Knows nothing of sequences. */
-import * as ort from 'onnxruntime-node';
+import type { InferenceSession } from 'onnxruntime-node';
 import { readFile, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { ForetokenError } from '../errors.ts';
+import { NativeSession } from './native-session.ts';
 import { withMarker } from './uncopied-outputs.ts';
 
 /** A graph with its weights in it is not read by us: they would be held twice. */
@@ -22,10 +23,10 @@ export interface SessionSettings {
 export async function openSession(
   path: string,
   settings: SessionSettings,
-  more: ort.InferenceSession.SessionOptions = {},
-): Promise<ort.InferenceSession> {
-  const create = async (graph: string | Uint8Array, session: object = {}): Promise<ort.InferenceSession> =>
-    ort.InferenceSession.create(graph as string, {
+  more: InferenceSession.SessionOptions = {},
+): Promise<NativeSession> {
+  const create = (graph: string | Uint8Array<ArrayBuffer>, session: object = {}): NativeSession =>
+    new NativeSession(graph, {
       executionProviders: ['cpu'],
       intraOpNumThreads: settings.numThreads,
       interOpNumThreads: 1,
@@ -37,14 +38,14 @@ export async function openSession(
   try {
     if ((await stat(path)).size <= MAX_GRAPH_BYTES) {
       try {
-        return await create(withMarker(await readFile(path)), {
+        return create(withMarker(await readFile(path)), {
           model_external_initializers_file_folder_path: dirname(path),
         });
       } catch {
         // Weights that are a link out of the folder, as in a download cache, are taken from beside a file alone.
       }
     }
-    return await create(path);
+    return create(path);
   } catch (err) {
     // Its words go over several lines.
     const reason = (err as Error).message.replaceAll(/\s+/g, ' ').trim();
@@ -63,7 +64,7 @@ export interface ExpectedTensor {
 export function checkTensors(
   path: string,
   kind: 'input' | 'output',
-  found: readonly ort.InferenceSession.ValueMetadata[],
+  found: readonly InferenceSession.ValueMetadata[],
   expected: readonly ExpectedTensor[],
 ): void {
   for (const tensor of expected) {

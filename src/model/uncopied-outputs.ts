@@ -5,7 +5,7 @@
  * ends at the first that is no tensor, with an error, after the run is complete. So a graph gets such an output, as
  * its first. Knows nothing of what the outputs are.
  */
-import type * as ort from 'onnxruntime-node';
+import type { Feeds, Fetches, NativeSession } from './native-session.ts';
 import { releaseCopies } from './release-copies.ts';
 
 /** An empty sequence. */
@@ -32,22 +32,23 @@ const MARKER_GRAPH = Buffer.from(
  * The serialised ONNX model with the marker as first output. Serialised messages that follow each other are parsed as
  * one, their lists joined in that order (protobuf.dev/programming-guides/encoding, "Last One Wins").
  */
-export function withMarker(model: Uint8Array): Uint8Array {
+export function withMarker(model: Uint8Array): Uint8Array<ArrayBuffer> {
   return Buffer.concat([MARKER_GRAPH, model]);
 }
 
-/** Fills the tensors of `fetches`, by output name. */
-export async function runInto(
-  session: Pick<ort.InferenceSession, 'outputNames' | 'run'>,
-  feeds: Readonly<Record<string, ort.Tensor>>,
-  fetches: Readonly<Record<string, ort.Tensor>>,
-): Promise<void> {
-  if (session.outputNames[0] !== MARKER) {
-    releaseCopies(await session.run(feeds, fetches), fetches);
+/** Fills the tensors of `fetches`, to which it adds the marker. */
+export function runInto(
+  session: Pick<NativeSession, 'outputMetadata' | 'run'>,
+  feeds: Feeds,
+  fetches: Fetches,
+): void {
+  if (session.outputMetadata[0]?.name !== MARKER) {
+    releaseCopies(session.run(feeds, fetches), fetches);
     return;
   }
+  fetches[MARKER] = null;
   try {
-    releaseCopies(await session.run(feeds, { [MARKER]: null, ...fetches }), fetches);
+    releaseCopies(session.run(feeds, fetches), fetches);
   } catch (error) {
     if ((error as Error).message !== NOT_A_TENSOR) throw error;
   }

@@ -13,9 +13,7 @@ const bytes = (numPositions: number, isDrafting = true): number =>
   numPositions * POSITION_BYTES * (isDrafting ? 2 : 1);
 
 /** A cache's entries: here the token ids that were written into it. */
-const entries = (cache: OnnxKvCache): number[] => [
-  ...(cache.bind().keys[0]!.data as Float32Array).subarray(0, cache.length),
-];
+const entries = (cache: OnnxKvCache): number[] => [...cache.bind().keys[0]!.data.subarray(0, cache.length)];
 
 class Harness {
   readonly target = new OnnxKvCachePool(graph, MAX_POSITIONS);
@@ -55,7 +53,7 @@ class Harness {
     const write = (cache: OnnxKvCache, tokenIds: readonly number[]): void => {
       const first = cache.length;
       cache.append(tokenIds.length - first);
-      (cache.bind().keys[0]!.data as Float32Array).set(tokenIds.slice(first), first);
+      cache.bind().keys[0]!.data.set(tokenIds.slice(first), first);
     };
     write(kv.target as OnnxKvCache, kv.tokenIds);
     if (kv.mtp !== null) write(kv.mtp as OnnxKvCache, kv.tokenIds.slice(1));

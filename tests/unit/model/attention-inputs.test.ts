@@ -6,7 +6,7 @@ function seen(bias: AttentionBias, pastLength: number, width: number, boundLengt
   const { data, dims } = bias.tensor(pastLength, width, boundLength);
   expect(dims[0]).toBe(width);
   expect(dims[2]).toBe(boundLength);
-  const numbers = [...(data as Float32Array)];
+  const numbers = [...data];
   for (const number of numbers) expect(number === 0 || number < -1e29).toBe(true);
   expect(numbers.every(Number.isFinite)).toBe(true);
   return Array.from({ length: width * dims[1]! }, (_, row) =>

@@ -1,6 +1,6 @@
-import type { Tensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import type { GraphConfig } from '../../../src/model/manifest.ts';
+import type { BoundTensor } from '../../../src/model/native-session.ts';
 import { OnnxKvCache, OnnxKvCachePool } from '../../../src/model/onnx-kv-cache.ts';
 
 const shape = { numCaches: 2, headSize: 4 };
@@ -10,7 +10,7 @@ const pool = (maxCapacity: number): OnnxKvCachePool =>
     maxCapacity,
   );
 
-const numbers = (tensor: Tensor | undefined): Float32Array => tensor!.data as Float32Array;
+const numbers = (tensor: BoundTensor<Float32Array> | undefined): Float32Array => tensor!.data;
 
 describe('OnnxKvCache', () => {
   it('appends up to its capacity and no further', () => {
@@ -46,20 +46,20 @@ describe('OnnxKvCache', () => {
     expect(bound.boundLength).toBe(boundLength);
     for (const { dims, data } of [...keys, ...values]) {
       expect(dims).toEqual([1, boundLength, 4]);
-      expect((data as Float32Array).byteOffset).toBe(0);
+      expect(data.byteOffset).toBe(0);
     }
-    const buffers = new Set([...keys, ...values].map(({ data }) => (data as Float32Array).buffer));
+    const buffers = new Set([...keys, ...values].map(({ data }) => data.buffer));
     expect(buffers.size).toBe(2 * shape.numCaches);
   });
 
   it('binds the same buffers however much of them', () => {
     const cache = new OnnxKvCache(shape, 160);
     cache.append(10);
-    const short = cache.bind().keys[1]!.data as Float32Array;
+    const short = cache.bind().keys[1]!.data;
     cache.append(100);
-    expect((cache.bind().keys[1]!.data as Float32Array).buffer).toBe(short.buffer);
+    expect(cache.bind().keys[1]!.data.buffer).toBe(short.buffer);
     cache.rewindTo(20);
-    expect((cache.bind().keys[1]!.data as Float32Array).buffer).toBe(short.buffer);
+    expect(cache.bind().keys[1]!.data.buffer).toBe(short.buffer);
     expect(cache.bind()).toBe(cache.bind());
   });
 });
