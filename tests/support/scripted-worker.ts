@@ -60,7 +60,7 @@ export async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await nextTick();
 }
 
-/** As with onnxruntime-node, messages arrive between runs: an abort can come at any of them. */
+/** As with the real worker, messages arrive between runs: an abort can come at any of them. */
 class TickingTarget extends ScriptedTarget {
   override async forwardAtWidth(cache: KvCache, tokenIds: readonly number[]): Promise<TargetOutput> {
     await nextTick();
