@@ -29,8 +29,8 @@ export class OnnxGraph {
   private readonly positionIds: TokenIntegers;
   private readonly pastLengths = integers(new BigInt64Array(1), [1]);
   private readonly bias: AttentionBias;
-  /** Whose caches are in a record of feeds or fetches: naming two for each layer again takes as long as a kernel. */
-  private readonly bound = new WeakMap<Feeds | Fetches, BoundCaches>();
+  /** Made once for the caches, since naming two for each layer takes as long as a kernel, and gone with them. */
+  private readonly tensors = new WeakMap<BoundCaches, { readonly feeds: Feeds; readonly fetches: Fetches }>();
 
   constructor(session: NativeSession, config: GraphConfig, maxWidth: number) {
     this.session = session;
@@ -44,11 +44,12 @@ export class OnnxGraph {
     this.bias = new AttentionBias(groupSizeOf(session, ATTENTION_BIAS));
   }
 
-  /**
-   * Runs `tokenIds` behind what the cache holds. `feeds` and `fetches` carry everything else but cache and positions, which
-   * are added to them; they are best used again.
-   */
-  run(cache: OnnxKvCache, tokenIds: readonly number[], feeds: Feeds, fetches: Fetches): void {
+  /** Runs `tokenIds` behind what the cache holds; `more` carries everything else but cache and positions. */
+  run(
+    cache: OnnxKvCache,
+    tokenIds: readonly number[],
+    more: { readonly feeds: Feeds; readonly fetches: Fetches },
+  ): void {
     const width = tokenIds.length;
     const pastLength = cache.length;
     cache.append(width);
@@ -58,28 +59,30 @@ export class OnnxGraph {
     }
     this.pastLengths.data[0] = BigInt(pastLength);
     const caches = cache.bind();
+    const { feeds, fetches } = this.tensorsOf(caches);
+    Object.assign(feeds, more.feeds);
+    Object.assign(fetches, more.fetches);
     const { inputs } = this.config;
     feeds[inputs.input_ids] = this.tokenIds.tensor(width);
     feeds[inputs.position_ids] = this.positionIds.tensor(width);
     feeds[PAST_LENGTHS] = this.pastLengths;
     feeds[ATTENTION_BIAS] = this.bias.tensor(pastLength, width, caches.boundLength);
-    this.bind(caches, feeds, this.pastKeys, this.pastValues);
-    this.bind(caches, fetches, this.presentKeys, this.presentValues);
     runInto(this.session, feeds, fetches);
   }
 
-  private bind(
-    caches: BoundCaches,
-    tensors: Feeds | Fetches,
-    keys: readonly string[],
-    values: readonly string[],
-  ): void {
-    if (this.bound.get(tensors) === caches) return;
-    for (let index = 0; index < keys.length; index += 1) {
-      tensors[keys[index]!] = caches.keys[index]!;
-      tensors[values[index]!] = caches.values[index]!;
+  private tensorsOf(caches: BoundCaches): { readonly feeds: Feeds; readonly fetches: Fetches } {
+    const known = this.tensors.get(caches);
+    if (known !== undefined) return known;
+    const made: { readonly feeds: Feeds; readonly fetches: Fetches } = { feeds: {}, fetches: {} };
+    for (const [index, key] of caches.keys.entries()) {
+      const value = caches.values[index]!;
+      made.feeds[this.pastKeys[index]!] = key;
+      made.feeds[this.pastValues[index]!] = value;
+      made.fetches[this.presentKeys[index]!] = key;
+      made.fetches[this.presentValues[index]!] = value;
     }
-    this.bound.set(tensors, caches);
+    this.tensors.set(caches, made);
+    return made;
   }
 
   close(): void {

@@ -56,10 +56,10 @@ export class OnnxMtpModule implements MtpModule {
       throw new Error(
         `expected ${width} hidden states of ${this.hiddenSize}, got ${hiddenStates.length} numbers`,
       );
-    const { views, feeds, fetches } = this.buffers[width]!;
+    const buffers = this.buffers[width]!;
     this.inputStates.set(hiddenStates);
-    this.graph.run(cache as OnnxKvCache, tokenIds, feeds, fetches);
-    return views;
+    this.graph.run(cache as OnnxKvCache, tokenIds, buffers);
+    return buffers.views;
   }
 
   async close(): Promise<void> {

@@ -14,7 +14,7 @@ import {
   type NativeSession,
 } from './native-session.ts';
 import { expectedCache, groupSizeOf } from './onnx-graph.ts';
-import type { BoundCaches, OnnxKvCache } from './onnx-kv-cache.ts';
+import type { OnnxKvCache } from './onnx-kv-cache.ts';
 import type { ExpectedTensor } from './session.ts';
 import type { TargetPart } from './target-model.ts';
 import { runInto } from './uncopied-outputs.ts';
@@ -50,10 +50,6 @@ export class OnnxSharedGraph {
   private readonly positionIds: TokenIntegers;
   private readonly widths: BoundTensor<BigInt64Array>; // [numSequences]
   private readonly pastLengths: BoundTensor<BigInt64Array>; // [numSequences]
-  private readonly feeds: Feeds;
-  private readonly fetches: Fetches = {};
-  /** [numSequences]: whose caches are in feeds and fetches; naming all of them again takes long. */
-  private readonly bound: (BoundCaches | undefined)[] = [];
 
   constructor(session: NativeSession, config: GraphConfig, numSequences: number, maxWidth: number) {
     this.session = session;
@@ -66,7 +62,6 @@ export class OnnxSharedGraph {
     this.positionIds = new TokenIntegers(numSequences * maxWidth);
     this.widths = integers(new BigInt64Array(numSequences), [numSequences]);
     this.pastLengths = integers(new BigInt64Array(numSequences), [numSequences]);
-    this.feeds = { widths: this.widths, past_lengths: this.pastLengths };
   }
 
   /** Runs each part behind what its cache holds; `feeds` and `fetches` carry everything else but caches and positions. */
@@ -87,31 +82,22 @@ export class OnnxSharedGraph {
       }
       widths[sequence] = BigInt(tokenIds.length);
       pastLengths[sequence] = BigInt(pastLength);
-      const caches = cache.bind();
-      this.feeds[biasName(sequence)] = this.biases[sequence]!.tensor(
-        pastLength,
-        tokenIds.length,
-        caches.boundLength,
-      );
-      this.bind(sequence, caches);
+      const { keys, values, boundLength } = cache.bind();
+      feeds[biasName(sequence)] = this.biases[sequence]!.tensor(pastLength, tokenIds.length, boundLength);
+      for (const [index, names] of this.names[sequence]!.entries()) {
+        const key = keys[index]!;
+        const value = values[index]!;
+        feeds[names.pastKey] = key;
+        feeds[names.pastValue] = value;
+        fetches[names.presentKey] = key;
+        fetches[names.presentValue] = value;
+      }
     }
-    this.feeds['input_ids'] = this.tokenIds.tensor(numTokens);
-    this.feeds['position_ids'] = this.positionIds.tensor(numTokens);
-    runInto(this.session, Object.assign(this.feeds, feeds), Object.assign(this.fetches, fetches));
-  }
-
-  private bind(sequence: number, caches: BoundCaches): void {
-    if (this.bound[sequence] === caches) return;
-    const { feeds, fetches } = this;
-    for (const [index, names] of this.names[sequence]!.entries()) {
-      const key = caches.keys[index]!;
-      const value = caches.values[index]!;
-      feeds[names.pastKey] = key;
-      feeds[names.pastValue] = value;
-      fetches[names.presentKey] = key;
-      fetches[names.presentValue] = value;
-    }
-    this.bound[sequence] = caches;
+    feeds['input_ids'] = this.tokenIds.tensor(numTokens);
+    feeds['position_ids'] = this.positionIds.tensor(numTokens);
+    feeds['widths'] = this.widths;
+    feeds['past_lengths'] = this.pastLengths;
+    runInto(this.session, feeds, fetches);
   }
 
   close(): void {

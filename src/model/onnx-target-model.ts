@@ -58,10 +58,10 @@ export class OnnxTargetModel implements TargetModel {
   }
 
   async forwardAtWidth(cache: KvCache, tokenIds: readonly number[]): Promise<TargetOutput> {
-    const { views, feeds, fetches } = this.buffers[tokenIds.length]!;
+    const buffers = this.buffers[tokenIds.length]!;
     await letMessagesIn();
-    this.graph.run(cache as OnnxKvCache, tokenIds, feeds, fetches);
-    return views;
+    this.graph.run(cache as OnnxKvCache, tokenIds, buffers);
+    return buffers.views;
   }
 
   async close(): Promise<void> {
