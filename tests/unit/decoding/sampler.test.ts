@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { gumbel, gumbelBound, positionKey, tokenBits } from '../../../src/decoding/random.ts';
+import { gumbel, leadingOnes, positionKey, tokenBits } from '../../../src/decoding/random.ts';
 import { Sampler } from '../../../src/decoding/sampler.ts';
 import type { SamplingParams } from '../../../src/decoding/sampling-params.ts';
 import { chiSquare, chiSquareLimit, samplingParams, softmax } from '../../support/sampling.ts';
@@ -106,6 +106,33 @@ describe('Sampler', () => {
     expect(sampler.choose(Float32Array.of(1, 3, 3, 2), 0)).toBe(1);
   });
 
+  it('finds the greatest and the next best wherever they are', () => {
+    for (const length of [1, 3, 4, 5, 8, 11]) {
+      for (let first = 0; first < length; first += 1) {
+        for (let second = 0; second < length; second += 1) {
+          const values = new Float32Array(length).fill(-9);
+          values[second] = 1;
+          values[first] = 3;
+          const greedy = new Sampler(samplingParams(), [], length);
+          expect(greedy.choose(values, 0)).toBe(first);
+          expect(greedy.margin).toBe(length === 1 ? Infinity : first === second ? 12 : 2);
+        }
+      }
+    }
+  });
+
+  it('samples what a pass over every value with its noise gives', () => {
+    for (let position = 0; position < 300; position += 1) {
+      const key = positionKey(11, position);
+      const values = Float32Array.from({ length: 500 }, (_, id) => 6 * Math.sin(id * (position + 1)));
+      const scores = Array.from(values, (value, id) => value * (1 / 0.8) + gumbel(tokenBits(key, id)));
+      const [first, second] = scores.toSorted((a, b) => b - a);
+      const sampler = new Sampler(samplingParams({ temperature: 0.8, seed: 11 }), [], values.length);
+      expect(sampler.choose(values, position)).toBe(scores.indexOf(first!));
+      expect(sampler.margin).toBe(first! - second!);
+    }
+  });
+
   it('says how far its choice led, noise included', () => {
     const four = Float32Array.of(0.5, 1, -2, 3);
     const greedy = new Sampler(samplingParams(), [], 4);
@@ -138,13 +165,13 @@ describe('Sampler', () => {
   });
 });
 
-describe('gumbelBound', () => {
+describe('leadingOnes', () => {
   it('is never below the noise it bounds', () => {
     for (let tokenId = 0; tokenId < 100_000; tokenId += 1) {
       const bits = tokenBits(positionKey(1, 2), tokenId);
-      expect(gumbelBound(bits)).toBeGreaterThanOrEqual(gumbel(bits));
+      expect((leadingOnes(bits) + 1) * Math.LN2).toBeGreaterThanOrEqual(gumbel(bits));
     }
     for (const bits of [0, -1, 1, 0x7fffffff, -0x80000000])
-      expect(gumbelBound(bits)).toBeGreaterThanOrEqual(gumbel(bits));
+      expect((leadingOnes(bits) + 1) * Math.LN2).toBeGreaterThanOrEqual(gumbel(bits));
   });
 });
