@@ -7,7 +7,7 @@ import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { peersTable, type PeersRecord } from './bench/peers-record.ts';
 import { prefixSentence, type PrefixRecord } from './bench/prefix-record.ts';
-import { acceptanceTable, benchTables } from './bench/readme-tables.ts';
+import { acceptanceTable, benchTables, busySentence } from './bench/readme-tables.ts';
 import type { AcceptanceRecord, BenchRecord } from './bench/records.ts';
 import { serverTable, type ServerRecord } from './bench/server-record.ts';
 
@@ -53,6 +53,7 @@ const results = async (name: string): Promise<unknown> =>
   JSON.parse(await readFile(`docs/results/${name}.json`, 'utf8')) as unknown;
 const blocks = {
   bench: benchTables((await results('bench')) as BenchRecord),
+  busy: busySentence((await results('bench-busy')) as BenchRecord),
   acceptance: acceptanceTable((await results('acceptance')) as AcceptanceRecord),
   exact: await exactSentence(),
   prefix: prefixSentence((await results('prefix')) as PrefixRecord),

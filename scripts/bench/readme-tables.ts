@@ -96,6 +96,19 @@ export function benchTables({ quality, ...record }: BenchRecord): string {
   return lines.join('\n');
 }
 
+/** Of the same run in another hour, when others used the machine's memory: its totals. */
+export function busySentence(record: BenchRecord): string {
+  const totals = Object.entries(record.results).map(([name, { total }]) => {
+    const { speedup, speedupOverOff, baselineTokensPerSecond, meanAcceptanceLength } = total;
+    return (
+      `${name}: **${format(speedup.median)}** times ${format(baselineTokensPerSecond, 0)} tokens per second of plain decoding ` +
+      `(${format(speedup.min)} to ${format(speedup.max)}), ${format(speedupOverOff.median)} times \`off\`, ` +
+      `${format(meanAcceptanceLength)} tokens a round`
+    );
+  });
+  return `The same while others used the machine's memory (${record.date}). ${totals.join('. ')}.`;
+}
+
 const depthCells = (summary: AcceptanceSummary): string[] => [
   formatRates(summary.conditionalAcceptanceRatePerPosition),
   format(summary.meanAcceptanceLength),

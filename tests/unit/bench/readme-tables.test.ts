@@ -1,7 +1,7 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, test } from 'vitest';
 import { summariseAcceptance } from '../../../scripts/bench/acceptance-summary.ts';
 import { summariseByKind } from '../../../scripts/bench/loops.ts';
-import { acceptanceTable, benchTables } from '../../../scripts/bench/readme-tables.ts';
+import { acceptanceTable, benchTables, busySentence } from '../../../scripts/bench/readme-tables.ts';
 import { summarise } from '../../../scripts/bench/summary.ts';
 import { benchMeasurement, benchSample } from '../../support/bench-samples.ts';
 
@@ -9,6 +9,18 @@ const plain = { prompt: 'tests 1' };
 const looping = { prompt: 'tests 2', loopPeriod: 5, rounds: [[2, 2]] as const };
 const samples = [benchSample(plain), benchSample(looping)];
 const common = { date: '2026-01-01', model: 'tiny', numTokens: 128, card: {} };
+
+const record = {
+  ...common,
+  machine: 'a machine',
+  node: 'v20',
+  numRepeats: 3,
+  maxDraftTokens: 2,
+  adaptive: true,
+  results: {
+    'T=0': summariseByKind([benchMeasurement(1, plain), benchMeasurement(3, looping)], summarise),
+  },
+};
 
 describe('acceptanceTable', () => {
   it('has the temperatures side by side, a row a kind, and totals with and without loops', () => {
@@ -37,18 +49,6 @@ describe('acceptanceTable', () => {
 });
 
 describe('benchTables', () => {
-  const record = {
-    ...common,
-    machine: 'a machine',
-    node: 'v20',
-    numRepeats: 3,
-    maxDraftTokens: 2,
-    adaptive: true,
-    results: {
-      'T=0': summariseByKind([benchMeasurement(1, plain), benchMeasurement(3, looping)], summarise),
-    },
-  };
-
   it('has speeds with and without loops, then the longer continuations', () => {
     const quality = { numTokens: 256, ...summariseByKind(samples, summariseAcceptance) };
     const lines = benchTables({ ...record, quality }).split('\n');
@@ -70,4 +70,11 @@ describe('benchTables', () => {
     expect(text).toContain('1 of 2 prompts loop: tests 2 (period 5).');
     expect(text).not.toMatch(/Greedy/);
   });
+});
+
+test('busySentence has the totals of every temperature', () => {
+  expect(busySentence(record)).toBe(
+    "The same while others used the machine's memory (2026-01-01). T=0: **2.00** times 100 tokens per second of plain " +
+      'decoding (1.00 to 3.00), 4.00 times `off`, 2.50 tokens a round.',
+  );
 });
