@@ -103,7 +103,7 @@ export function busySentence(record: BenchRecord): string {
     return (
       `${name}: **${format(speedup.median)}** times ${format(baselineTokensPerSecond, 0)} tokens per second of plain decoding ` +
       `(${format(speedup.min)} to ${format(speedup.max)}), ${format(speedupOverOff.median)} times \`off\`, ` +
-      `${format(meanAcceptanceLength)} tokens a round`
+      `mean acceptance length ${format(meanAcceptanceLength)}`
     );
   });
   return `The same while others used the machine's memory (${record.date}). ${totals.join('. ')}.`;

@@ -75,6 +75,6 @@ describe('benchTables', () => {
 test('busySentence has the totals of every temperature', () => {
   expect(busySentence(record)).toBe(
     "The same while others used the machine's memory (2026-01-01). T=0: **2.00** times 100 tokens per second of plain " +
-      'decoding (1.00 to 3.00), 4.00 times `off`, 2.50 tokens a round.',
+      'decoding (1.00 to 3.00), 4.00 times `off`, mean acceptance length 2.50.',
   );
 });
