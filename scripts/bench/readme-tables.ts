@@ -96,7 +96,10 @@ export function benchTables({ quality, ...record }: BenchRecord): string {
   return lines.join('\n');
 }
 
-/** Of the same run in another hour, when others used the machine's memory: its totals. */
+/**
+ * Totals of the same benchmark in another hour, when others used the machine's memory: `npm run bench -- --out
+ * docs/results/bench-busy.json`.
+ */
 export function busySentence(record: BenchRecord): string {
   const totals = Object.entries(record.results).map(([name, { total }]) => {
     const { speedup, speedupOverOff, baselineTokensPerSecond, meanAcceptanceLength } = total;

@@ -166,7 +166,7 @@ describe('Sampler', () => {
 });
 
 describe('leadingOnes', () => {
-  it('is never below the noise it bounds', () => {
+  it('bound the noise from above', () => {
     for (let tokenId = 0; tokenId < 100_000; tokenId += 1) {
       const bits = tokenBits(positionKey(1, 2), tokenId);
       expect((leadingOnes(bits) + 1) * Math.LN2).toBeGreaterThanOrEqual(gumbel(bits));
