@@ -1,14 +1,21 @@
 /**
  * What steps cost, in seconds: measured once, then kept current by what rounds really take. The plain step, one token
  * wide, is the baseline of every speedup; the others decide how deep to draft.
+ *
+ * Where others use the machine's memory, the first token of a forward takes longer, as it reads all weights; what
+ * further ones add stays about the same (docs/log.md, "A quiet machine"). So forwards of any width drift by as many
+ * seconds, and what verifies take tells from round to round what a plain step would. Real ones, taken now and then,
+ * tell what is still amiss.
  */
 
-import { clippedMean } from './robust-statistics.ts';
-
-/** How many of the latest plain steps correct the start-up measurement, and how many it counts for itself. */
+/** How many of the latest plain steps count, and how many the start-up measurement counts for. */
 const NUM_RECENT = 16;
 const NUM_PRIOR = 4;
+const FORWARD_SMOOTHING = 0.02;
+/** Of what drafts and the rest of a round take. */
 const SMOOTHING = 0.05;
+/** No forward is believed to take less than this share of what it took at start. */
+const LEAST_SHARE = 0.25;
 /** What the module takes for a token that it catches up with, relative to a draft, before any was measured. */
 const CATCH_UP_SHARE = 0.25;
 
@@ -32,43 +39,37 @@ class RunningScale {
   }
 }
 
-/** Follows plain steps relative to what was measured at start-up: so much slower, or faster, is the machine now. */
-export class PlainDrift {
-  private readonly recentRatios: number[] = Array.from({ length: NUM_PRIOR }, () => 1);
-  private mean = 1;
-
-  get ratio(): number {
-    return this.mean;
-  }
-
-  observe(ratio: number): void {
-    this.recentRatios.push(ratio);
-    if (this.recentRatios.length > NUM_RECENT) this.recentRatios.shift();
-    this.mean = clippedMean(this.recentRatios);
-  }
-}
-
 export class StepCosts {
   private readonly measured: MeasuredCosts;
-  // One scale for all widths and one for all depths: a depth that is not chosen stays comparable to those that are.
-  private readonly verifyScale = new RunningScale();
+  /** Of a sequence alone, if these are costs of shared passes. */
+  private readonly alone: StepCosts | null;
+  // One drift for all widths and one for all depths: a depth that is not chosen stays comparable to those that are.
+  private forwardDrift = 0; // seconds
   private readonly draftScale = new RunningScale();
   private readonly catchUpScale = new RunningScale();
-  private readonly plainDrift: PlainDrift;
+  /** Seconds that plain steps took beyond what verifies promised. */
+  private readonly recentSurpluses: number[] = Array.from({ length: NUM_PRIOR }, () => 0);
+  private plainSurplus = 0;
   private restSeconds: number | null = null;
 
-  constructor(measured: MeasuredCosts, plainDrift = new PlainDrift()) {
+  constructor(measured: MeasuredCosts, alone: StepCosts | null = null) {
     this.measured = measured;
-    this.plainDrift = plainDrift;
+    this.alone = alone;
   }
 
-  /** A plain forward behind `length` cached positions: linear between the measured lengths, constant outside. */
+  /**
+   * A plain forward behind `length` cached positions: linear between the measured lengths, constant outside. Real ones
+   * are taken alone: where passes are shared, they have become as much slower.
+   */
   plainSeconds(length: number): number {
-    return this.measuredPlain(length) * this.plainDrift.ratio;
+    const { alone } = this;
+    const measured = this.measuredPlain(length);
+    if (alone !== null) return measured * (alone.plainSeconds(length) / alone.measuredPlain(length));
+    return atLeast(measured, this.forwardDrift + this.plainSurplus);
   }
 
   verifySeconds(width: number, length: number): number {
-    return this.measuredVerify(width, length) * this.verifyScale.value;
+    return atLeast(this.measuredVerify(width, length), this.forwardDrift);
   }
 
   /** What a round takes beside its drafting and its verify: choosing tokens, looking up, messages. */
@@ -85,13 +86,18 @@ export class StepCosts {
     return numTokens * this.measuredCatchUp * this.catchUpScale.value;
   }
 
-  /** Of a step behind as many others as it takes to be as fast as in an unbroken run of them. */
+  /** Of a step, alone, behind as many others as it takes to be as fast as in an unbroken run of them. */
   observePlain(length: number, seconds: number): void {
-    this.plainDrift.observe(seconds / this.measuredPlain(length));
+    const recent = this.recentSurpluses;
+    const promised = atLeast(this.measuredPlain(length), this.forwardDrift);
+    recent.push(Math.min(seconds, 2 * this.plainSeconds(length)) - promised);
+    if (recent.length > NUM_RECENT) recent.shift();
+    this.plainSurplus = recent.reduce((sum, surplus) => sum + surplus, 0) / recent.length;
   }
 
   observeVerify(width: number, length: number, seconds: number): void {
-    this.verifyScale.observe(seconds / this.measuredVerify(width, length));
+    const expected = this.verifySeconds(width, length);
+    this.forwardDrift += FORWARD_SMOOTHING * (Math.min(seconds, 2 * expected) - expected);
   }
 
   /** `seconds` beside drafting and verify. */
@@ -126,6 +132,10 @@ export class StepCosts {
   }
 }
 
+function atLeast(measured: number, drift: number): number {
+  return Math.max(measured + drift, LEAST_SHARE * measured);
+}
+
 /** By how many sequences share a pass, 1 among them: what one of them costs. */
 export type MeasuredBySharing = ReadonlyMap<number, MeasuredCosts>;
 
@@ -133,9 +143,9 @@ export class SharingCosts {
   private readonly bySharing = new Map<number, StepCosts>();
 
   constructor(measured: MeasuredBySharing) {
-    // Plain steps are taken alone, and stand for those that would be shared.
-    const drift = new PlainDrift();
-    for (const [numSharing, costs] of measured) this.bySharing.set(numSharing, new StepCosts(costs, drift));
+    const alone = new StepCosts(measured.get(1)!);
+    for (const [numSharing, costs] of measured)
+      this.bySharing.set(numSharing, numSharing === 1 ? alone : new StepCosts(costs, alone));
   }
 
   /** Of one sequence among `numSharing` that share their passes. */

@@ -38,7 +38,7 @@ describe('StepCosts', () => {
         [4, { ...measured, plainSeconds: [1] }],
       ]),
     );
-    observePlain(costs.of(1), ...Array<number>(20).fill(3));
+    observePlain(costs.of(1), ...Array<number>(16).fill(3));
     expect([1, 4].map((numSharing) => costs.of(numSharing).plainSeconds(16))).toEqual([3, 1.5]);
   });
 
@@ -61,41 +61,58 @@ describe('StepCosts', () => {
 
   it('corrects plain steps by the mean of the latest and of four counted for the start', () => {
     const costs = newCosts();
-    observePlain(costs, 3, 3, 3, 3); // ratios 1, 1, 1, 1, 1.5, 1.5, 1.5, 1.5
-    expect(costs.plainSeconds(256)).toBeCloseTo(5, 12);
+    observePlain(costs, 3, 3, 3, 3); // 0, 0, 0, 0, 1, 1, 1 and 1 s more than promised
+    expect(costs.plainSeconds(256)).toBeCloseTo(4.5, 12);
     expect(costs.verifySeconds(2, 256)).toBe(5);
     expect(costs.draftSeconds(2)).toBe(1);
   });
 
-  it('relates an observation to the cost at its own length', () => {
+  it('takes from an observation what is beyond the cost at its own length', () => {
     const costs = newCosts();
-    for (let step = 0; step < 16; step += 1) costs.observePlain(1024, 20);
-    expect(costs.plainSeconds(16)).toBe(4);
+    for (let step = 0; step < 16; step += 1) costs.observePlain(1024, 12);
+    expect(costs.plainSeconds(16)).toBeCloseTo(4, 12);
   });
 
-  it('counts an interruption as twice the median', () => {
+  it('counts an interruption as twice what a step takes', () => {
     const costs = newCosts();
     observePlain(costs, 900);
-    expect(costs.plainSeconds(16)).toBeCloseTo(2 * (6 / 5), 12);
+    expect(costs.plainSeconds(16)).toBeCloseTo(2 + 2 / 5, 12);
   });
 
-  it('remembers 16 steps and no more', () => {
+  it('remembers 16 plain steps and no more', () => {
     const costs = newCosts();
-    observePlain(costs, 9);
-    for (let step = 0; step < 15; step += 1) observePlain(costs, 6);
-    expect(costs.plainSeconds(16)).toBeGreaterThan(6);
-    observePlain(costs, 6);
-    expect(costs.plainSeconds(16)).toBeCloseTo(6, 12);
+    observePlain(costs, 4);
+    for (let step = 0; step < 15; step += 1) observePlain(costs, 3);
+    expect(costs.plainSeconds(16)).toBeGreaterThan(3);
+    observePlain(costs, 3);
+    expect(costs.plainSeconds(16)).toBeCloseTo(3, 12);
   });
 
-  it('moves the cost of every verify a twentieth of the way to what one took', () => {
+  it('moves the cost of every forward by a fiftieth of what one took more', () => {
     const costs = newCosts();
-    costs.observeVerify(2, 256, 10); // twice what was expected
-    expect(costs.verifySeconds(2, 256)).toBeCloseTo(5 * 1.05, 12);
-    expect(costs.verifySeconds(3, 1024)).toBeCloseTo(15 * 1.05, 12);
-    for (let round = 0; round < 500; round += 1) costs.observeVerify(2, 16, 5);
-    expect(costs.verifySeconds(3, 256)).toBeCloseTo(12, 6);
-    expect(costs.plainSeconds(256)).toBe(4);
+    costs.observeVerify(2, 256, 10); // 5 s more than expected
+    expect(costs.verifySeconds(2, 256)).toBeCloseTo(5.1, 12);
+    expect(costs.verifySeconds(3, 1024)).toBeCloseTo(15.1, 12);
+    expect(costs.plainSeconds(256)).toBeCloseTo(4.1, 12);
+    for (let round = 0; round < 1000; round += 1) costs.observeVerify(2, 16, 3.5);
+    expect(costs.verifySeconds(3, 256)).toBeCloseTo(7, 6);
+    expect(costs.plainSeconds(256)).toBeCloseTo(5, 6);
+  });
+
+  it('learns from plain steps what verifies tell wrongly, and follows verifies between them', () => {
+    const costs = newCosts();
+    for (let round = 0; round < 1000; round += 1) costs.observeVerify(3, 16, 4); // 1 s more
+    observePlain(costs, ...Array<number>(16).fill(2.5)); // half a second more
+    expect(costs.plainSeconds(16)).toBeCloseTo(2.5, 6);
+    for (let round = 0; round < 1000; round += 1) costs.observeVerify(2, 16, 5); // 2.5 s more
+    expect(costs.plainSeconds(16)).toBeCloseTo(4, 6);
+  });
+
+  it('never believes that a forward takes less than a quarter of what it took at start', () => {
+    const costs = newCosts();
+    for (let round = 0; round < 1000; round += 1) costs.observeVerify(3, 1024, 5); // 10 s less
+    expect(costs.plainSeconds(16)).toBe(0.5);
+    expect(costs.verifySeconds(2, 16)).toBe(2.5 / 4);
   });
 
   it('moves the cost of every draft a twentieth of the way to what one took', () => {
@@ -105,11 +122,11 @@ describe('StepCosts', () => {
     expect(costs.draftSeconds(1)).toBeCloseTo(0.525, 12);
   });
 
-  it('lets no interruption move a cost by more than a twentieth', () => {
+  it('lets no interruption move a cost by more than one of twice what is usual', () => {
     const costs = newCosts();
     costs.observeVerify(2, 256, 5000);
     costs.observeDraft(1, 5000);
-    expect(costs.verifySeconds(2, 256)).toBeCloseTo(5 * 1.05, 12);
+    expect(costs.verifySeconds(2, 256)).toBeCloseTo(5.1, 12);
     expect(costs.draftSeconds(1)).toBeCloseTo(0.525, 12);
   });
 
