@@ -12,7 +12,8 @@ import type { StepCosts } from '../decoding/step-costs.ts';
 import type { FinishReason } from '../metrics/engine-observer.ts';
 import { decidingWidth } from '../model/target-model.ts';
 import type { Lane } from './lane.ts';
-import { NUM_TIMED_STEPS, NUM_WARM_UP_STEPS } from './plain-step-schedule.ts';
+import { HOLD_MS, LONG_HOLD_MS } from './outbox.ts';
+import { NUM_QUIET_STEPS, NUM_TIMED_STEPS, NUM_WARM_UP_STEPS } from './plain-step-schedule.ts';
 import { mayReuse, type DecidedToken, type GenerateJob } from './protocol.ts';
 import type { TurnKind, Turns } from './scheduler.ts';
 import type { SequenceKv } from './sequence-kv.ts';
@@ -89,8 +90,6 @@ export async function* generateTurns(
     const tokens = decidedTokens(job, round, numUntilEos, target.vocabSize);
     numGenerated += tokens.length;
     finish = finishReason(job, model.manifest.eosTokenIds, tokens.at(-1)!.tokenId, numGenerated);
-    // What waits is sent before the steps that are timed: none of them shall meet a message.
-    const timesNext = isPlain && numPlainLeft === NUM_TIMED_STEPS;
     let baselineSeconds = 0;
     for (let index = 0; index < tokens.length; index += 1)
       baselineSeconds += costs.plainSeconds(round.contextLength + index) + round.chooseSeconds;
@@ -115,7 +114,7 @@ export async function* generateTurns(
         baselineSeconds,
         finish,
       },
-      job.tokensMayWait && finish === null && !timesNext,
+      job.tokensMayWait && finish === null ? holdMs(isPlain ? numPlainLeft : 0) : 0,
     );
   }
   // Nobody waits for this: the next prompt that begins like this sequence finds the module's cache as long as the target's.
@@ -220,6 +219,12 @@ function learn(
 
 /** Choosing them included. */
 const secondsOfDrafts = (round: Round): number => round.draftSeconds + round.numDrafted * round.chooseSeconds;
+
+/** Of a message before so many plain steps: those that are timed meet none. */
+function holdMs(numPlainToCome: number): number {
+  if (numPlainToCome === NUM_QUIET_STEPS) return 0;
+  return numPlainToCome > 0 && numPlainToCome < NUM_QUIET_STEPS ? LONG_HOLD_MS : HOLD_MS;
+}
 
 /** Keeps the baseline current where plain steps cannot be rounds: real ones, whose entries the next one overwrites. */
 async function measurePlainSteps(state: DecodingState, context: WorkerContext): Promise<void> {

@@ -6,6 +6,8 @@
 
 /** Soon enough for any reader, and several rounds of a fast model. */
 export const HOLD_MS = 10;
+/** While steps are timed, which no message shall meet; seldom. */
+export const LONG_HOLD_MS = 40;
 
 export class Outbox<Message> {
   private readonly send: (messages: Message[]) => void;
@@ -18,10 +20,10 @@ export class Outbox<Message> {
     this.send = send;
   }
 
-  /** `mayWait`: until HOLD_MS have passed since something was sent. Never overtakes what was added before. */
-  add(message: Message, mayWait = false): void {
+  /** May wait until `holdMs` have passed since something was sent. Never overtakes what was added before. */
+  add(message: Message, holdMs = 0): void {
     this.waiting.push(message);
-    const waitMs = mayWait ? this.lastSentAt + HOLD_MS - performance.now() : 0;
+    const waitMs = holdMs > 0 ? this.lastSentAt + holdMs - performance.now() : 0;
     if (waitMs > 0) {
       this.timer ??= setTimeout(() => this.flush(), waitMs);
     } else if (!this.isUrgent) {

@@ -3,6 +3,8 @@
 /** After a wider forward plain steps take a quarter longer, and settle within ten (docs/log.md): so many go before. */
 export const NUM_WARM_UP_STEPS = 10;
 export const NUM_TIMED_STEPS = 4;
+/** What waits is sent before so many, and nothing until they are over: a step behind a message takes a tenth longer. */
+export const NUM_QUIET_STEPS = NUM_TIMED_STEPS + 1;
 
 /** A round without drafts takes about so much of the time of one with some, and counts as much. */
 const SHARE_WITHOUT_DRAFTS = 1 / 3;

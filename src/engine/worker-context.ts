@@ -13,8 +13,8 @@ export interface WorkerContext {
   readonly costs: SharingCosts;
   /** Acceptance over all requests: what a new one begins with. */
   readonly acceptance: AcceptanceEstimate;
-  /** `mayWait`: for later ones (Outbox). */
-  readonly post: (message: WorkerMessage, mayWait?: boolean) => void;
+  /** `holdMs`: how long it may wait for later ones (Outbox). */
+  readonly post: (message: WorkerMessage, holdMs?: number) => void;
   readonly plainSteps: PlainStepSchedule;
   readonly lockstep: Lockstep;
 }

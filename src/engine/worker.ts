@@ -67,7 +67,7 @@ async function main(): Promise<void> {
   if (port === null) throw new Error('expected to run as a worker thread');
   const options = workerData as WorkerOptions;
   const outbox = new Outbox<WorkerMessage>((messages) => port.postMessage(messages));
-  const post: WorkerContext['post'] = (message, mayWait) => outbox.add(message, mayWait);
+  const post: WorkerContext['post'] = (message, holdMs) => outbox.add(message, holdMs);
   try {
     const { model, context } = await start(options, post);
     const scheduler = new Scheduler(

@@ -33,7 +33,7 @@ export interface ScriptedWorkerOptions {
   /** The narrowest forward that rounds as wider ones do; absent: 2. */
   readonly leastWidth?: 1 | 2;
   /** Is told every message as it is posted, and whether it may wait for others. */
-  readonly onMessage?: (message: WorkerMessage, mayWait: boolean) => void;
+  readonly onMessage?: (message: WorkerMessage, holdMs: number) => void;
 }
 
 export function generateJob(given: Partial<GenerateJob> = {}): GenerateJob {
@@ -130,9 +130,9 @@ export class ScriptedWorker {
       widths: { least: leastWidth, multiple: 1 } as const,
       numThreads: 1,
     };
-    const post = (message: WorkerMessage, mayWait = false): void => {
+    const post = (message: WorkerMessage, holdMs = 0): void => {
       this.messages.push(message);
-      onMessage?.(message, mayWait);
+      onMessage?.(message, holdMs);
     };
     this.memory = { budgetBytes, maxPositions: CAPACITY, targetPositionBytes: 1, mtpPositionBytes: 1 };
     const stepCosts = {

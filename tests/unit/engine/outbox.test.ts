@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import { HOLD_MS, Outbox } from '../../../src/engine/outbox.ts';
+import { HOLD_MS, LONG_HOLD_MS, Outbox } from '../../../src/engine/outbox.ts';
 
 let sent: string[][];
 let outbox: Outbox<string>;
@@ -25,19 +25,19 @@ it('sends together what is added before the thread gets to it', () => {
 it('lets what may wait wait until enough time has passed since something was sent', () => {
   outbox.add('a');
   vi.advanceTimersByTime(0);
-  outbox.add('b', true);
+  outbox.add('b', HOLD_MS);
   vi.advanceTimersByTime(HOLD_MS / 2);
-  outbox.add('c', true);
+  outbox.add('c', HOLD_MS);
   expect(sent).toEqual([['a']]);
   vi.advanceTimersByTime(HOLD_MS / 2);
   expect(sent).toEqual([['a'], ['b', 'c']]);
 });
 
 it('sends at once what may wait where nothing was sent for as long', () => {
-  outbox.add('a', true);
+  outbox.add('a', HOLD_MS);
   vi.advanceTimersByTime(0);
   vi.advanceTimersByTime(HOLD_MS);
-  outbox.add('b', true);
+  outbox.add('b', HOLD_MS);
   vi.advanceTimersByTime(0);
   expect(sent).toEqual([['a'], ['b']]);
 });
@@ -45,7 +45,7 @@ it('sends at once what may wait where nothing was sent for as long', () => {
 it('sends what waits before what may not, in one', () => {
   outbox.add('a');
   vi.advanceTimersByTime(0);
-  outbox.add('b', true);
+  outbox.add('b', HOLD_MS);
   outbox.add('c');
   vi.advanceTimersByTime(0);
   expect(sent).toEqual([['a'], ['b', 'c']]);
@@ -56,9 +56,23 @@ it('sends what waits before what may not, in one', () => {
 it('sends everything when flushed, and nothing twice', () => {
   outbox.add('a');
   vi.advanceTimersByTime(0);
-  outbox.add('b', true);
+  outbox.add('b', HOLD_MS);
   outbox.flush();
   outbox.flush();
   vi.advanceTimersByTime(2 * HOLD_MS);
   expect(sent).toEqual([['a'], ['b']]);
+});
+
+it('lets what may wait longer wait longer, and sends it with what may not', () => {
+  outbox.add('a');
+  vi.advanceTimersByTime(0);
+  outbox.add('b', LONG_HOLD_MS);
+  vi.advanceTimersByTime(2 * HOLD_MS);
+  expect(sent).toEqual([['a']]);
+  outbox.add('c', HOLD_MS);
+  vi.advanceTimersByTime(0);
+  expect(sent).toEqual([['a'], ['b', 'c']]);
+  outbox.add('d', LONG_HOLD_MS);
+  vi.advanceTimersByTime(LONG_HOLD_MS);
+  expect(sent).toEqual([['a'], ['b', 'c'], ['d']]);
 });

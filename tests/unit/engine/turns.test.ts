@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { samplingParams } from '../../support/sampling.ts';
 import { VOCAB_SIZE } from '../../support/scripted-model.ts';
 import { CAPACITY, EOS, nextTick, ScriptedWorker, until } from '../../support/scripted-worker.ts';
+import { HOLD_MS } from '../../../src/engine/outbox.ts';
 import { NUM_TIMED_STEPS, NUM_WARM_UP_STEPS } from '../../../src/engine/plain-step-schedule.ts';
 
 describe('turns', () => {
@@ -136,13 +137,13 @@ describe('turns', () => {
     },
   );
 
-  it('sends what waits right before the plain steps that it times', async () => {
+  it('sends what waits one step before the plain steps that it times, and nothing among these', async () => {
     const events: string[] = [];
     const plain = new ScriptedWorker({
       leastWidth: 1,
-      onMessage: (message, mayWait) => {
+      onMessage: (message, holdMs) => {
         if (message.type === 'tokens-decided' && message.finish === null)
-          events.push(mayWait ? 'waits' : 'sent');
+          events.push(holdMs === 0 ? 'sent' : holdMs === HOLD_MS ? 'waits' : 'waits long');
       },
     });
     const observePlain = vi.spyOn(plain.context.costs.of(1), 'observePlain');
@@ -152,9 +153,11 @@ describe('turns', () => {
       await until(() => plain.finishOf(id) === 'length');
     }
     const first = events.indexOf('timed');
-    expect(events.indexOf('sent')).toBe(first - 1);
-    expect(events.lastIndexOf('sent')).toBe(first - 1);
-    expect(events.slice(first, first + 4)).toEqual(['timed', 'waits', 'timed', 'waits']);
+    expect(events.indexOf('sent')).toBe(first - 2);
+    expect(events.lastIndexOf('sent')).toBe(first - 2);
+    const timed = Array.from({ length: NUM_TIMED_STEPS }, () => ['timed', 'waits long']).flat();
+    expect(events.slice(first - 1, first + timed.length - 1)).toEqual(['waits long', ...timed.slice(0, -1)]);
+    expect(events.filter((event) => event === 'waits long')).toHaveLength(NUM_TIMED_STEPS);
     await plain.close();
   });
 });
