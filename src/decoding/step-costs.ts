@@ -3,9 +3,9 @@
  * wide, is the baseline of every speedup; the others decide how deep to draft.
  *
  * Where others use the machine's memory, the first token of a forward takes longer, as it reads all weights; what
- * further ones add stays about the same (docs/log.md, "A quiet machine"). So forwards of any width drift by as many
- * seconds, and what verifies take tells from round to round what a plain step would. Real ones, taken now and then,
- * tell what is still amiss.
+ * further ones add stays about the same (docs/log.md, "The calibrated baseline on a machine that others use"). So
+ * forwards of any width drift by as many seconds, and what verifies take tells from round to round what a plain step
+ * would. Real ones, taken now and then, tell what is still amiss.
  */
 
 /** How many of the latest plain steps count, and how many the start-up measurement counts for. */
@@ -65,11 +65,11 @@ export class StepCosts {
     const { alone } = this;
     const measured = this.measuredPlain(length);
     if (alone !== null) return measured * (alone.plainSeconds(length) / alone.measuredPlain(length));
-    return atLeast(measured, this.forwardDrift + this.plainSurplus);
+    return drifted(measured, this.forwardDrift + this.plainSurplus);
   }
 
   verifySeconds(width: number, length: number): number {
-    return atLeast(this.measuredVerify(width, length), this.forwardDrift);
+    return drifted(this.measuredVerify(width, length), this.forwardDrift);
   }
 
   /** What a round takes beside its drafting and its verify: choosing tokens, looking up, messages. */
@@ -89,7 +89,7 @@ export class StepCosts {
   /** Of a step, alone, behind as many others as it takes to be as fast as in an unbroken run of them. */
   observePlain(length: number, seconds: number): void {
     const recent = this.recentSurpluses;
-    const promised = atLeast(this.measuredPlain(length), this.forwardDrift);
+    const promised = drifted(this.measuredPlain(length), this.forwardDrift);
     recent.push(Math.min(seconds, 2 * this.plainSeconds(length)) - promised);
     if (recent.length > NUM_RECENT) recent.shift();
     this.plainSurplus = recent.reduce((sum, surplus) => sum + surplus, 0) / recent.length;
@@ -132,7 +132,7 @@ export class StepCosts {
   }
 }
 
-function atLeast(measured: number, drift: number): number {
+function drifted(measured: number, drift: number): number {
   return Math.max(measured + drift, LEAST_SHARE * measured);
 }
 
