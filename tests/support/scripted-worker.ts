@@ -32,7 +32,7 @@ export interface ScriptedWorkerOptions {
   readonly sharing?: readonly number[];
   /** The narrowest forward that rounds as wider ones do; absent: 2. */
   readonly leastWidth?: 1 | 2;
-  /** Is told every message as it is posted, and whether it may wait for others. */
+  /** Is told every message as it is posted, and how long it may wait for others. */
   readonly onMessage?: (message: WorkerMessage, holdMs: number) => void;
 }
 
