@@ -10,6 +10,8 @@ const MARGIN_ENDS = [0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 4, 6, Infinity];
 /** Upper ends of the lengths of a looked-up match that share an estimate, and what is assumed of each. */
 const MATCH_ENDS = [3, 4, 6, 9, 15, Infinity];
 const PRIOR_BY_MATCH = [0.4, 0.5, 0.65, 0.75, 0.85, 0.95];
+/** The same of matches in an earlier text. */
+const PRIOR_BY_EARLIER_MATCH = [0.5, 0.6, 0.75, 0.85, 0.93, 0.97];
 /** How far a new sequence goes back to what was assumed: what once failed is tried again. */
 const FORGETTING = 0.1;
 
@@ -18,6 +20,8 @@ export interface RoundDrafts {
   readonly numDraftTokens: number;
   /** Of looked-up drafts, the match before them (LookedUp); 0 where the MTP module drafted. */
   readonly matchLength: number;
+  /** Whether that match is in an earlier text. */
+  readonly isEarlier: boolean;
   /** Of all of the module's drafts, verified or not: how far each led (DraftPlan). */
   readonly margins: readonly number[];
   readonly numAccepted: number;
@@ -30,7 +34,7 @@ export interface RoundDrafts {
 /**
  * Three views of the module's drafts: by position, for drafts to come; by the lead that a draft had, for those made; and by
  * the lead of the target's choice in their place, which is known without drafting. And of looked-up drafts, by the
- * length of the match before them, drafts accepted on the way included.
+ * length of the match before them, drafts accepted on the way included, and by whose text it is in.
  */
 export class AcceptanceEstimate {
   private readonly positions: number[]; // [maxDraftTokens]
@@ -38,6 +42,7 @@ export class AcceptanceEstimate {
   private readonly shares: number[]; // [MARGIN_ENDS.length], of drafts that led so far; their sum is 1
   private readonly targetMargins: number[]; // [MARGIN_ENDS.length]
   private readonly matches: number[]; // [MATCH_ENDS.length]
+  private readonly earlierMatches: number[]; // [MATCH_ENDS.length]
 
   constructor(
     positions: readonly number[],
@@ -45,12 +50,14 @@ export class AcceptanceEstimate {
     targetMargins: readonly number[] = margins,
     matches: readonly number[] = PRIOR_BY_MATCH,
     shares: readonly number[] = MARGIN_ENDS.map(() => 1 / MARGIN_ENDS.length),
+    earlierMatches: readonly number[] = PRIOR_BY_EARLIER_MATCH,
   ) {
     this.positions = [...positions];
     this.margins = [...margins];
     this.shares = [...shares];
     this.targetMargins = [...targetMargins];
     this.matches = [...matches];
+    this.earlierMatches = [...earlierMatches];
   }
 
   static prior(maxDraftTokens: number): AcceptanceEstimate {
@@ -71,6 +78,7 @@ export class AcceptanceEstimate {
       mixed(this.targetMargins, prior.targetMargins),
       mixed(this.matches, prior.matches),
       mixed(this.shares, prior.shares),
+      mixed(this.earlierMatches, prior.earlierMatches),
     );
   }
 
@@ -109,16 +117,18 @@ export class AcceptanceEstimate {
     this.positions[0] = rate;
   }
 
-  /** Of a looked-up draft behind a match of so many tokens. */
-  afterMatch(matchLength: number): number {
-    return this.matches[indexBelow(MATCH_ENDS, matchLength)]!;
+  /** Of a looked-up draft behind a match of so many tokens, in the text itself or in an earlier one. */
+  afterMatch(matchLength: number, isEarlier: boolean): number {
+    return this.matchesOf(isEarlier)[indexBelow(MATCH_ENDS, matchLength)]!;
   }
 
-  record({ numDraftTokens, matchLength, margins, numAccepted, numRight, targetMargins }: RoundDrafts): void {
+  record(round: RoundDrafts): void {
+    const { numDraftTokens, matchLength, margins, numAccepted, numRight, targetMargins } = round;
     if (matchLength > 0) {
+      const matches = this.matchesOf(round.isEarlier);
       for (let position = 0; position < Math.min(numDraftTokens, numAccepted + 1); position += 1) {
         const index = indexBelow(MATCH_ENDS, matchLength + position);
-        observe(this.matches, index, position < numAccepted ? 1 : 0);
+        observe(matches, index, position < numAccepted ? 1 : 0);
       }
       return;
     }
@@ -130,6 +140,10 @@ export class AcceptanceEstimate {
       observe(this.targetMargins, indexBelow(MARGIN_ENDS, targetMargins[position]!), right);
       for (const index of this.shares.keys()) observe(this.shares, index, index === lead ? 1 : 0);
     }
+  }
+
+  private matchesOf(isEarlier: boolean): number[] {
+    return isEarlier ? this.earlierMatches : this.matches;
   }
 }
 

@@ -134,7 +134,7 @@ export class DraftLength {
     let reach = 1;
     let best: Choice = { gain: -Infinity, numDraftTokens: 0 };
     for (let depth = 1; depth <= Math.min(maxDraftTokens, found.tokenIds.length); depth += 1) {
-      reach *= this.estimate.afterMatch(found.matchLength + depth - 1);
+      reach *= this.estimate.afterMatch(found.matchLength + depth - 1, found.isEarlier);
       tokens += reach;
       const gain = tokens - rate * this.verifySeconds(depth, length);
       if (gain > best.gain) best = { gain, numDraftTokens: depth };

@@ -6,6 +6,8 @@ export interface DraftPlan {
   readonly ready: readonly number[];
   /** Of the match that `ready` was found behind (LookedUp), 0 where there is none. */
   readonly matchLength: number;
+  /** Whether that match is in an earlier text. */
+  readonly isEarlier: boolean;
   /**
    * Whether to draft once more. margins: of the drafts so far, how far each led over the next best token, in nats
    * (Sampler.margin).
@@ -18,14 +20,16 @@ export interface DraftPlan {
 export const fixedDepth = (numDraftTokens: number): DraftPlan => ({
   ready: [],
   matchLength: 0,
+  isEarlier: false,
   wantsAnother: (margins) => margins.length < numDraftTokens,
   numToVerify: (margins) => margins.length,
 });
 
 /** Verifies the first of what was looked up. */
-export const lookedUpDrafts = ({ tokenIds, matchLength }: LookedUp, numDraftTokens: number): DraftPlan => ({
-  ready: tokenIds.slice(0, numDraftTokens),
-  matchLength,
+export const lookedUpDrafts = (found: LookedUp, numDraftTokens: number): DraftPlan => ({
+  ready: found.tokenIds.slice(0, numDraftTokens),
+  matchLength: found.matchLength,
+  isEarlier: found.isEarlier,
   wantsAnother: () => false,
   numToVerify: () => 0,
 });

@@ -68,6 +68,7 @@ export async function decodeRound(state: DecodingState, plan: DraftPlan): Promis
     numDraftTokens: drafts.length,
     numDrafted,
     matchLength: plan.matchLength,
+    isEarlier: plan.isEarlier,
     margins,
     numAccepted: verdict.numAccepted,
     numRight: verdict.numAccepted + Number(isAllAccepted && firstLeftOut === state.nextTokenId),

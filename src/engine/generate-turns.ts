@@ -10,6 +10,7 @@ import { Sampler } from '../decoding/sampler.ts';
 import { decodeRound, type Round } from '../decoding/speculative.ts';
 import type { StepCosts } from '../decoding/step-costs.ts';
 import type { FinishReason } from '../metrics/engine-observer.ts';
+import type { DrafterName } from '../metrics/spec-decode-stats.ts';
 import { decidingWidth } from '../model/target-model.ts';
 import type { Lane } from './lane.ts';
 import { HOLD_MS, LONG_HOLD_MS } from './outbox.ts';
@@ -56,7 +57,8 @@ export async function* generateTurns(
     finish,
   });
   const draftLength = new DraftLength(context.acceptance.forSequence(), context.costs.of(1));
-  const lookup = job.adaptive && job.maxDraftTokens > 0 ? new PromptLookup(target.vocabSize) : null;
+  const lookup =
+    job.adaptive && job.maxDraftTokens > 0 ? new PromptLookup(target.vocabSize, kv.earlierText) : null;
   lookup?.push(kv.tokenIds);
   // A fixed depth is kept to.
   const servesPlainSteps = decidingWidth(1, model.widths) === 1 && (job.adaptive || job.maxDraftTokens === 0);
@@ -105,7 +107,7 @@ export async function* generateTurns(
           numSharing: lane.numSharing,
           numDraftTokens: round.numDraftTokens,
           numAcceptedDraftTokens: Math.min(round.numAccepted, tokens.length),
-          drafter: round.matchLength > 0 ? 'prompt_lookup' : 'mtp',
+          drafter: drafterOf(round),
           draftSeconds: round.draftSeconds,
           verifySeconds: round.verifySeconds,
           sampleSeconds: round.sampleSeconds,
@@ -215,6 +217,11 @@ function learn(
   }
   draftLength.record(round);
   acceptance.record(round);
+}
+
+function drafterOf({ matchLength, isEarlier }: Round): DrafterName {
+  if (matchLength === 0) return 'mtp';
+  return isEarlier ? 'earlier_text' : 'prompt_lookup';
 }
 
 /** Choosing them included. */

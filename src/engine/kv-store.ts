@@ -6,7 +6,7 @@ import { kvCapacity } from '../model/kv-capacity.ts';
 import type { KvCachePool } from '../model/target-model.ts';
 import { sequenceBytes, type KvMemory } from './kv-memory.ts';
 import { longestPrefix, PrefixCache, type FoundPrefix } from './prefix-cache.ts';
-import type { SequenceKv } from './sequence-kv.ts';
+import { earlierTextFor, type SequenceKv } from './sequence-kv.ts';
 
 /** A kept sequence is moved, not copied, into one that goes on with at least this share of it. */
 const MIN_MOVED_SHARE = 0.75;
@@ -16,7 +16,7 @@ export interface KvRequest {
   /** Tokens that the sequence can come to, prompt and completion. */
   readonly numPositions: number;
   readonly isDrafting: boolean;
-  /** Whether to begin with what other sequences hold of the prompt. */
+  /** Whether to begin with what other sequences hold of the prompt, and to know what they went on with. */
   readonly isReusing: boolean;
   /** Whether others may begin with what this one holds, while it runs and after. */
   readonly isShared: boolean;
@@ -74,7 +74,7 @@ export class KvStore {
       // As the latest used it is the last to make way, and there is room for it.
       if (isKept && canCopy) this.prefixes.touch(found.kv);
       while (this.prefixes.numBytes + numBytes > roomBytes) this.free(this.prefixes.evict()!);
-      kv = this.allocate(request, numBytes);
+      kv = this.allocate(request, numBytes, found);
       if (found !== null && canCopy) copyPrefix(found, kv);
     }
     this.running.add(kv);
@@ -95,12 +95,13 @@ export class KvStore {
     return [...this.prefixes.sequences, ...[...this.running].filter(({ isShared }) => isShared)];
   }
 
-  private allocate(request: KvRequest, numBytes: number): SequenceKv {
+  private allocate(request: KvRequest, numBytes: number, found: FoundPrefix | null): SequenceKv {
     const { promptTokenIds, numPositions, isDrafting, isShared } = request;
     return {
       target: this.targetCaches.take(numPositions),
       mtp: isDrafting ? (this.mtpCaches?.take(numPositions) ?? null) : null,
       tokenIds: [...promptTokenIds],
+      earlierText: found === null ? [] : earlierTextFor(found.kv, promptTokenIds),
       numBytes,
       isShared,
     };
@@ -121,7 +122,8 @@ export class KvStore {
     kv.target.rewindTo(numPositions);
     // May hold less, where the sequence that begins does not draft.
     kv.mtp?.rewindTo(Math.min(kv.mtp.length, numPositions));
-    return { ...kv, tokenIds: [...promptTokenIds], isShared };
+    const earlierText = earlierTextFor(kv, promptTokenIds);
+    return { ...kv, tokenIds: [...promptTokenIds], earlierText, isShared };
   }
 
   private free({ target, mtp }: SequenceKv): void {

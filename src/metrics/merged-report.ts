@@ -42,6 +42,7 @@ export function mergedSpeculation(counters: readonly SpecDecodeCounters[]): Spec
       counters.map(({ numAcceptedPerPosition }) => numAcceptedPerPosition),
     ),
     promptLookup: mergedCounts(counters.map(({ promptLookup }) => promptLookup)),
+    earlierText: mergedCounts(counters.map(({ earlierText }) => earlierText)),
   };
 }
 

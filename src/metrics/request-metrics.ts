@@ -69,13 +69,23 @@ export class RequestMetrics {
       ),
       counter(
         'foretoken_prompt_lookup_draft_tokens_total',
-        'Drafts that were looked up',
+        'Drafts that were looked up in prompt and output',
         ({ speculation }) => speculation.promptLookup.numDraftTokens,
       ),
       counter(
         'foretoken_prompt_lookup_accepted_tokens_total',
-        'Accepted drafts that were looked up',
+        'Accepted drafts that were looked up in prompt and output',
         ({ speculation }) => speculation.promptLookup.numAcceptedDraftTokens,
+      ),
+      counter(
+        'foretoken_earlier_text_draft_tokens_total',
+        'Drafts that were looked up in what earlier requests went on with',
+        ({ speculation }) => speculation.earlierText.numDraftTokens,
+      ),
+      counter(
+        'foretoken_earlier_text_accepted_tokens_total',
+        'Accepted drafts that were looked up in what earlier requests went on with',
+        ({ speculation }) => speculation.earlierText.numAcceptedDraftTokens,
       ),
       counter(
         'foretoken_decode_seconds_total',

@@ -1,7 +1,10 @@
 /** Counts what speculation proposed and what was accepted. Knows nothing of who asks, or of time. */
 
-/** Who made a round's drafts: the MTP module, or a look-up of what followed the same tokens before. */
-export type DrafterName = 'mtp' | 'prompt_lookup';
+/**
+ * Who made a round's drafts: the MTP module, or a look-up of what followed the same tokens before, in the request's own
+ * prompt and output or in the text of an earlier one.
+ */
+export type DrafterName = 'mtp' | 'prompt_lookup' | 'earlier_text';
 
 export interface DraftCounts {
   readonly numSpecSteps: number;
@@ -23,8 +26,9 @@ export interface SpecDecodeCounters extends DraftCounts {
   readonly numReachedPerPosition: readonly number[];
   /** [numSpecTokens] */
   readonly numAcceptedPerPosition: readonly number[];
-  /** The part of the above that was looked up. */
+  /** The parts of the above that were looked up. */
   readonly promptLookup: DraftCounts;
+  readonly earlierText: DraftCounts;
 }
 
 /** vLLM's per-request shape. */
@@ -38,8 +42,17 @@ export interface SpecDecodeReport {
   acceptance_rate_per_position: number[];
   conditional_acceptance_rate_per_position: number[];
   num_spec_tokens: number;
-  prompt_lookup: { num_spec_steps: number; num_draft_tokens: number; num_accepted_draft_tokens: number };
+  prompt_lookup: DraftCountsReport;
+  earlier_text: DraftCountsReport;
 }
+
+interface DraftCountsReport {
+  num_spec_steps: number;
+  num_draft_tokens: number;
+  num_accepted_draft_tokens: number;
+}
+
+const noCounts: DraftCounts = { numSpecSteps: 0, numDraftTokens: 0, numAcceptedDraftTokens: 0 };
 
 export class SpecDecodeStats implements SpecDecodeCounters {
   readonly numSpecTokens: number;
@@ -49,7 +62,8 @@ export class SpecDecodeStats implements SpecDecodeCounters {
   numSpecSteps = 0;
   numDraftTokens = 0;
   numAcceptedDraftTokens = 0;
-  promptLookup: DraftCounts = { numSpecSteps: 0, numDraftTokens: 0, numAcceptedDraftTokens: 0 };
+  promptLookup = noCounts;
+  earlierText = noCounts;
 
   constructor(numSpecTokens: number) {
     this.numSpecTokens = numSpecTokens;
@@ -64,14 +78,13 @@ export class SpecDecodeStats implements SpecDecodeCounters {
     this.numSpecSteps += 1;
     this.numDraftTokens += numDraftTokens;
     this.numAcceptedDraftTokens += numAcceptedDraftTokens;
-    if (drafter === 'prompt_lookup') {
-      const { promptLookup } = this;
-      this.promptLookup = {
-        numSpecSteps: promptLookup.numSpecSteps + 1,
-        numDraftTokens: promptLookup.numDraftTokens + numDraftTokens,
-        numAcceptedDraftTokens: promptLookup.numAcceptedDraftTokens + numAcceptedDraftTokens,
-      };
-    }
+    const withRound = (counts: DraftCounts): DraftCounts => ({
+      numSpecSteps: counts.numSpecSteps + 1,
+      numDraftTokens: counts.numDraftTokens + numDraftTokens,
+      numAcceptedDraftTokens: counts.numAcceptedDraftTokens + numAcceptedDraftTokens,
+    });
+    if (drafter === 'prompt_lookup') this.promptLookup = withRound(this.promptLookup);
+    if (drafter === 'earlier_text') this.earlierText = withRound(this.earlierText);
     this.acceptanceHistogram[numAcceptedDraftTokens]! += 1;
     const numReached = Math.min(numDraftTokens, numAcceptedDraftTokens + 1);
     for (let position = 0; position < numReached; position += 1) this.numReachedPerPosition[position]! += 1;
@@ -90,6 +103,7 @@ export class SpecDecodeStats implements SpecDecodeCounters {
       numReachedPerPosition: [...this.numReachedPerPosition],
       numAcceptedPerPosition: [...this.numAcceptedPerPosition],
       promptLookup: this.promptLookup,
+      earlierText: this.earlierText,
     };
   }
 }
@@ -110,10 +124,13 @@ export function specDecodeReport(counters: SpecDecodeCounters): SpecDecodeReport
       ratio(accepted, counters.numReachedPerPosition[position]!),
     ),
     num_spec_tokens: counters.numSpecTokens,
-    prompt_lookup: {
-      num_spec_steps: counters.promptLookup.numSpecSteps,
-      num_draft_tokens: counters.promptLookup.numDraftTokens,
-      num_accepted_draft_tokens: counters.promptLookup.numAcceptedDraftTokens,
-    },
+    prompt_lookup: countsReport(counters.promptLookup),
+    earlier_text: countsReport(counters.earlierText),
   };
 }
+
+const countsReport = (counts: DraftCounts): DraftCountsReport => ({
+  num_spec_steps: counts.numSpecSteps,
+  num_draft_tokens: counts.numDraftTokens,
+  num_accepted_draft_tokens: counts.numAcceptedDraftTokens,
+});

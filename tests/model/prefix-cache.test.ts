@@ -83,6 +83,30 @@ describe('the prefix cache, with the shipped weights', () => {
     });
   });
 
+  describe.each(Object.entries(samplings))('%s', (_, sampling) => {
+    it('keeps the text where what was answered before is verified, however a prompt goes on with it', async () => {
+      const known = ids.slice(700, 900);
+      const speculation = speculationOf(8, true);
+      const generate = async (prompt: readonly number[], cachePrompt = true): Promise<Collected> => {
+        await idle(engine);
+        return await collect(
+          engine.generate(requestOf({ prompt, maxTokens: 60, sampling, speculation, cachePrompt })),
+        );
+      };
+      const { tokenIds: output } = await generate(known, false);
+      expect((await generate(known)).tokenIds).toEqual(output);
+      const again = await generate(known);
+      expect(again.tokenIds).toEqual(output);
+      expect(again.report.speculation.earlierText.numAcceptedDraftTokens).toBeGreaterThan(30);
+      const taken = [...known, ...output.slice(0, 20)];
+      const warm = await generate(taken);
+      expect(warm.report.speculation.earlierText.numAcceptedDraftTokens).toBeGreaterThan(20);
+      expect(warm.tokenIds).toEqual((await generate(taken, false)).tokenIds);
+      const parted = [...known, ...output.slice(0, 5), ...otherwise(0, 2, 0)];
+      expect((await generate(parted)).tokenIds).toEqual((await generate(parted, false)).tokenIds);
+    });
+  });
+
   it('keeps the text when each key stroke cancels what the one before has begun', async () => {
     const sampling = samplings.sampled;
     for (let length = 600; length < 640; length += 2) {

@@ -15,6 +15,7 @@ export function sequenceKv(
     target,
     mtp: numMtpHeld === null ? null : mtp,
     tokenIds: [...tokenIds],
+    earlierText: [],
     numBytes: 64,
     isShared: true,
   };

@@ -17,6 +17,12 @@ export const usageSchema = Type.Object({
   }),
 });
 
+const draftCounts = (description: string) =>
+  Type.Object(
+    { num_spec_steps: count, num_draft_tokens: count, num_accepted_draft_tokens: count },
+    { description },
+  );
+
 const speculativeDecodingSchema = Type.Object({
   num_spec_steps: Type.Integer({ minimum: 0, description: 'Verify rounds that had at least one draft.' }),
   num_draft_tokens: Type.Integer({ minimum: 0, description: 'Drafts that were verified.' }),
@@ -29,12 +35,11 @@ const speculativeDecodingSchema = Type.Object({
     description: 'Of the rounds that reached it.',
   }),
   num_spec_tokens: count,
-  prompt_lookup: Type.Object(
-    { num_spec_steps: count, num_draft_tokens: count, num_accepted_draft_tokens: count },
-    {
-      description:
-        'The part of the above that was not drafted by the model but looked up in prompt and output.',
-    },
+  prompt_lookup: draftCounts(
+    'The part of the above that was not drafted by the model but looked up in prompt and output.',
+  ),
+  earlier_text: draftCounts(
+    'The part of the above that was looked up in what an earlier request that began alike went on with.',
   ),
 });
 

@@ -10,6 +10,7 @@ const drafts = (
 ): RoundDrafts => ({
   numDraftTokens: margins.length,
   matchLength: 0,
+  isEarlier: false,
   margins,
   numAccepted,
   numRight: numAccepted,
@@ -95,17 +96,18 @@ describe('AcceptanceEstimate', () => {
     expect(estimate.withMargin(3)).toBeCloseTo(0, 1);
   });
 
-  it('learns of looked-up drafts by the match before them, which grows with every accepted one', () => {
-    const estimate = new AcceptanceEstimate([0.5], HALVES, HALVES, Array<number>(6).fill(0.5));
-    estimate.record({
-      numDraftTokens: 3,
-      matchLength: 3,
-      margins: [],
-      numAccepted: 1,
-      numRight: 1,
-      targetMargins: [1, 1],
-    });
-    expect([3, 4, 5].map((length) => estimate.afterMatch(length))).toEqual([0.53, 0.47, 0.5]);
+  it('learns of looked-up drafts by whose text the match before them is in, and its length, which grows', () => {
+    const halves = Array<number>(6).fill(0.5);
+    const estimate = new AcceptanceEstimate([0.5], HALVES, HALVES, halves, undefined, halves);
+    const round = { numDraftTokens: 3, matchLength: 3, margins: [], targetMargins: [1, 1] };
+    estimate.record({ ...round, isEarlier: false, numAccepted: 1, numRight: 1 });
+    const after = (isEarlier: boolean): number[] =>
+      [3, 4, 5].map((length) => estimate.afterMatch(length, isEarlier));
+    expect(after(false)).toEqual([0.53, 0.47, 0.5]);
+    expect(after(true)).toEqual([0.5, 0.5, 0.5]);
+    estimate.record({ ...round, isEarlier: true, numAccepted: 0, numRight: 0 });
+    expect(after(true)).toEqual([0.47, 0.5, 0.5]);
+    expect(after(false)).toEqual([0.53, 0.47, 0.5]);
     expect(estimate.atPosition(0)).toBe(0.5);
   });
 
@@ -114,8 +116,12 @@ describe('AcceptanceEstimate', () => {
     const prior = shared.atPosition(0);
     for (let round = 0; round < 100; round += 1) shared.record(drafts([1, 1], 0));
     const learned = shared.atPosition(0);
+    const priorAfterMatch = shared.afterMatch(3, true);
+    const round = { numDraftTokens: 1, matchLength: 3, isEarlier: true, margins: [], targetMargins: [1] };
+    shared.record({ ...round, numAccepted: 0, numRight: 0 });
     const own = shared.forSequence();
     expect(own.atPosition(0)).toBeCloseTo(learned + 0.1 * (prior - learned), 10);
+    expect(own.afterMatch(3, true)).toBeCloseTo((0.1 + 0.9 * 0.94) * priorAfterMatch, 10);
     own.record(drafts([1, 1], 2));
     expect(shared.atPosition(0)).toBe(learned);
   });

@@ -39,7 +39,12 @@ const depthOf = (draftLength: DraftLength, maxDrafts = MAX_DRAFTS): number => {
 };
 
 /** Of rounds in which the target is sure throughout. */
-const AT_16 = { contextLength: 16, matchLength: 0, targetMargins: Array<number>(MAX_DRAFTS + 1).fill(SURE) };
+const AT_16 = {
+  contextLength: 16,
+  matchLength: 0,
+  isEarlier: false,
+  targetMargins: Array<number>(MAX_DRAFTS + 1).fill(SURE),
+};
 
 const cheap = linearCosts(0.05, 0.05);
 const dear = linearCosts(0.1, 5);
@@ -231,7 +236,7 @@ describe('DraftLength', () => {
   });
 
   it('verifies what was looked up where that promises more than drafting', () => {
-    const found = { tokenIds: [7, 8, 9, 7, 8, 9], matchLength: 12 };
+    const found = { tokenIds: [7, 8, 9, 7, 8, 9], matchLength: 12, isEarlier: false };
     const costly = withRates(0.9, linearCosts(0.1, 0.5));
     expect(costly.plan(4, 16, found)).toMatchObject({ ready: [7, 8, 9, 7], matchLength: 12 });
     expect(costly.plan(4, 16).ready).toEqual([]);

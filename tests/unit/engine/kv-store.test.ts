@@ -167,6 +167,20 @@ describe('KvStore', () => {
     expect(kept.target.length).toBe(100);
   });
 
+  it('knows what the sequence went on with that it was moved or copied from', () => {
+    const kept = harness.run(range(100));
+    kept.tokenIds.push(500, 501);
+    const moved = harness.reserve([...range(99), 7])!;
+    expect(moved.target).toBe(kept.target);
+    expect(moved.earlierText).toEqual([...range(24, 75), 99, 500, 501]);
+    harness.fill(moved);
+    const copied = harness.reserve([...range(98), 8])!;
+    expect(copied.target).not.toBe(moved.target);
+    expect(copied.earlierText).toEqual([...moved.earlierText, ...range(24, 74), 98, 7]);
+    expect(harness.reserve(range(98), { isReusing: false })!.earlierText).toEqual([]);
+    expect(harness.reserve(range(98, 700))!.earlierText).toEqual([]);
+  });
+
   it('copies from a sequence that runs', () => {
     const running = harness.reserve(range(100))!;
     harness.fill(running);

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { GenerateJob } from '../../../src/engine/protocol.ts';
+import type { RoundStats } from '../../../src/metrics/engine-observer.ts';
 import { samplingParams } from '../../support/sampling.ts';
 import { VOCAB_SIZE, type ScriptedCache } from '../../support/scripted-model.ts';
 import { CAPACITY, nextTick, ScriptedWorker, until } from '../../support/scripted-worker.ts';
@@ -39,6 +40,11 @@ describe('turns over the KV of earlier sequences', () => {
       expect(targets.some((target) => target.length >= held.length && isTrue(target))).toBe(true);
     }
   }
+
+  const roundsOf = (id: number): RoundStats[] =>
+    worker.messages.flatMap((message) =>
+      message.type === 'tokens-decided' && message.id === id ? [message.round] : [],
+    );
 
   /** The tokens of a worker that has seen nothing. */
   async function cold(given: Partial<GenerateJob>): Promise<number[]> {
@@ -80,6 +86,20 @@ describe('turns over the KV of earlier sequences', () => {
         expect(await worker.generate(10 + index, job)).toEqual(await cold(job));
         expect(worker.numCachedOf(10 + index)).toBe(prompt.length + numMore - 1);
       }
+    });
+
+    it('verify what an earlier request went on with, and give the same tokens', async () => {
+      const job = { promptTokenIds: prompt, sampling, adaptive: true, maxDraftTokens: 8, maxTokens: 40 };
+      const first = await worker.generate(1, job);
+      expect(roundsOf(1).some(({ drafter }) => drafter === 'earlier_text')).toBe(false);
+      expect(await worker.generate(2, job)).toEqual(first);
+      const looked = roundsOf(2).filter(({ drafter }) => drafter === 'earlier_text');
+      expect(looked.length).toBeGreaterThan(2);
+      for (const { numDraftTokens, numAcceptedDraftTokens } of looked)
+        expect(numAcceptedDraftTokens).toBe(numDraftTokens);
+      // Who goes on otherwise soon finds nothing there.
+      const otherJob = { ...job, promptTokenIds: [...prompt, otherwise(first[0]!), otherwise(first[1]!)] };
+      expect(await worker.generate(3, otherJob)).toEqual(await cold(otherJob));
     });
 
     it('give the same tokens whether the one before drafted or not', async () => {

@@ -56,6 +56,7 @@ describe('RequestMeter', () => {
       numReachedPerPosition: [2, 1, 1],
       numAcceptedPerPosition: [1, 1, 0],
       promptLookup: { numSpecSteps: 1, numDraftTokens: 3, numAcceptedDraftTokens: 2 },
+      earlierText: { numSpecSteps: 0, numDraftTokens: 0, numAcceptedDraftTokens: 0 },
     });
   });
 

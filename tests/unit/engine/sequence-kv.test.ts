@@ -1,6 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { commonPrefixLength, covers, numReusablePositions } from '../../../src/engine/sequence-kv.ts';
+import {
+  commonPrefixLength,
+  covers,
+  earlierTextFor,
+  MAX_EARLIER_TOKENS,
+  numReusablePositions,
+} from '../../../src/engine/sequence-kv.ts';
 import { sequenceKv } from '../../support/sequence-kv.ts';
 
 /** Two token ids, so that prefixes are often shared. */
@@ -61,6 +67,31 @@ describe('numReusablePositions', () => {
     expect(numReusablePositions(kv, [1, 2, 3, 4, 5], true)).toBe(2);
     expect(numReusablePositions(kv, [1, 2, 3, 4, 5], false)).toBe(4);
     expect(numReusablePositions(sequenceKv([1, 2, 3], 2, null), [1, 2, 3], true)).toBe(0);
+  });
+});
+
+describe('earlierTextFor', () => {
+  const range = (length: number, first = 0): number[] => Array.from({ length }, (_, index) => first + index);
+  const kv = sequenceKv([...range(60), 7, 8, 9]);
+
+  it('is what a sequence went on with, from a match before the two part', () => {
+    expect(earlierTextFor(kv, range(60))).toEqual([...range(24, 36), 7, 8, 9]);
+    expect(earlierTextFor(kv, [...range(40), 100, 101])).toEqual([...range(44, 16), 7, 8, 9]);
+    expect(earlierTextFor(sequenceKv([1, 2, 3]), [1, 2, 3])).toEqual([1, 2, 3]);
+  });
+
+  it('is nothing where the two have less than half of the prompt in common', () => {
+    expect(earlierTextFor(kv, [...range(30), ...range(30, 100)])).not.toEqual([]);
+    expect(earlierTextFor(kv, [...range(30), ...range(31, 100)])).toEqual([]);
+  });
+
+  it('goes on with what the sequence itself knew of earlier ones, up to a limit', () => {
+    const heir = { ...kv, earlierText: range(5, 200) };
+    expect(earlierTextFor(heir, range(60))).toEqual([...range(5, 200), ...range(24, 36), 7, 8, 9]);
+    const full = { ...kv, earlierText: range(MAX_EARLIER_TOKENS) };
+    const text = earlierTextFor(full, range(60));
+    expect(text.length).toBe(MAX_EARLIER_TOKENS);
+    expect(text.slice(-3)).toEqual([7, 8, 9]);
   });
 });
 

@@ -40,6 +40,7 @@ describe('answerReport', () => {
       conditional_acceptance_rate_per_position: [2 / 3, 1, 1],
       num_spec_tokens: 3,
       prompt_lookup: { num_spec_steps: 0, num_draft_tokens: 0, num_accepted_draft_tokens: 0 },
+      earlier_text: { num_spec_steps: 0, num_draft_tokens: 0, num_accepted_draft_tokens: 0 },
     });
   });
 

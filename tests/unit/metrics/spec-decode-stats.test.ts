@@ -28,6 +28,7 @@ describe('SpecDecodeStats', () => {
       numReachedPerPosition: [5, 3, 1, 0],
       numAcceptedPerPosition: [3, 2, 1, 0],
       promptLookup: { numSpecSteps: 0, numDraftTokens: 0, numAcceptedDraftTokens: 0 },
+      earlierText: { numSpecSteps: 0, numDraftTokens: 0, numAcceptedDraftTokens: 0 },
     });
   });
 
@@ -35,11 +36,13 @@ describe('SpecDecodeStats', () => {
     const stats = statsOf(4, rounds);
     stats.addRound(4, 3, 'prompt_lookup');
     stats.addRound(2, 0, 'prompt_lookup');
+    stats.addRound(4, 4, 'earlier_text');
     expect(specDecodeReport(stats)).toMatchObject({
-      num_spec_steps: 7,
-      num_draft_tokens: 18,
-      num_accepted_draft_tokens: 9,
+      num_spec_steps: 8,
+      num_draft_tokens: 22,
+      num_accepted_draft_tokens: 13,
       prompt_lookup: { num_spec_steps: 2, num_draft_tokens: 6, num_accepted_draft_tokens: 3 },
+      earlier_text: { num_spec_steps: 1, num_draft_tokens: 4, num_accepted_draft_tokens: 4 },
     });
   });
 
@@ -55,6 +58,7 @@ describe('SpecDecodeStats', () => {
       conditional_acceptance_rate_per_position: [0.6, 2 / 3, 1, 0],
       num_spec_tokens: 4,
       prompt_lookup: { num_spec_steps: 0, num_draft_tokens: 0, num_accepted_draft_tokens: 0 },
+      earlier_text: { num_spec_steps: 0, num_draft_tokens: 0, num_accepted_draft_tokens: 0 },
     });
   });
 
@@ -74,6 +78,7 @@ describe('SpecDecodeStats', () => {
       conditional_acceptance_rate_per_position: [0, 0],
       num_spec_tokens: 2,
       prompt_lookup: { num_spec_steps: 0, num_draft_tokens: 0, num_accepted_draft_tokens: 0 },
+      earlier_text: { num_spec_steps: 0, num_draft_tokens: 0, num_accepted_draft_tokens: 0 },
     });
   });
 
