@@ -6,6 +6,7 @@ import { existsSync } from 'node:fs';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { peersTable, type PeersRecord } from './bench/peers-record.ts';
+import { healingTable, type HealingRecord } from './bench/healing-record.ts';
 import { prefixSentence, type PrefixRecord } from './bench/prefix-record.ts';
 import { acceptanceTable, benchTables, busySentence } from './bench/readme-tables.ts';
 import type { AcceptanceRecord, BenchRecord } from './bench/records.ts';
@@ -56,6 +57,7 @@ const blocks = {
   busy: busySentence((await results('bench-busy')) as BenchRecord),
   acceptance: acceptanceTable((await results('acceptance')) as AcceptanceRecord),
   exact: await exactSentence(),
+  healing: healingTable((await results('healing')) as HealingRecord),
   prefix: prefixSentence((await results('prefix')) as PrefixRecord),
   server: serverTable((await results('server')) as ServerRecord),
   adversarial: benchTables((await results('adversarial')) as BenchRecord),

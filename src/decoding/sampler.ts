@@ -70,6 +70,13 @@ export class Sampler {
     return this.isTruncating ? this.chooseTruncated(adjusted, key) : this.chooseSampled(adjusted, key);
   }
 
+  /** As `choose`, one of `tokenIds`. */
+  chooseAmong(tokenIds: readonly number[], logits: Float32Array, position: number): number {
+    const masked = new Float32Array(logits.length).fill(-Infinity);
+    for (const tokenId of tokenIds) masked[tokenId] = logits[tokenId]!;
+    return this.choose(masked, position);
+  }
+
   /** As `argmax`, with the margin; four at a time, of which few have one to look at. */
   private chooseGreatest(values: Float32Array | Float64Array): number {
     const { length } = values;

@@ -24,6 +24,7 @@ function kvRequest(job: Job): KvRequest {
   if (job.kind === 'generate') {
     return {
       promptTokenIds,
+      numOpenTokens: job.openEnd.length,
       numPositions: promptTokenIds.length + job.maxTokens,
       isDrafting: job.maxDraftTokens > 0,
       isReusing: mayReuse(job),
@@ -32,5 +33,12 @@ function kvRequest(job: Job): KvRequest {
   }
   // A replay computes all anew, to compare; its plain steps may write entries that are not bit-identical.
   const numPositions = promptTokenIds.length + job.numTokens;
-  return { promptTokenIds, numPositions, isDrafting: false, isReusing: false, isShared: false };
+  return {
+    promptTokenIds,
+    numOpenTokens: job.openEnd.length,
+    numPositions,
+    isDrafting: false,
+    isReusing: false,
+    isShared: false,
+  };
 }

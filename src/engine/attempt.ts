@@ -27,6 +27,8 @@ export class Attempt {
   private readonly promptTokenIds: readonly number[];
   private readonly output: OutputText;
   private readonly promptTokens: GeneratedToken[] = [];
+  /** Text that the next token begins with and the prompt ends with. */
+  private replacedText = '';
 
   constructor(
     tokenizer: TextTokenizer,
@@ -55,15 +57,21 @@ export class Attempt {
     return { type: 'prompt-evaluated', text, tokens };
   }
 
+  /** The next token takes the place of the prompt's last ones, which have this text. */
+  replacing(text: string): void {
+    this.replacedText = text;
+  }
+
   /** Tokens behind a completed stop string are dropped: they are no part of the answer. */
   decode(decided: readonly DecidedToken[], workerFinish: FinishReason | null): DecodedTokens {
     const tokens: GeneratedToken[] = [];
     let text = '';
     let isStopped = false;
     for (const token of decided) {
-      const step = this.output.push(token.tokenId);
+      const newText = this.takeNewText(token.tokenId);
+      const step = this.output.push(token.tokenId, newText);
       this.tokenIds.push(token.tokenId);
-      tokens.push(this.generatedToken(token));
+      tokens.push({ ...this.generatedToken(token), ...(newText === null ? {} : { text: newText }) });
       text += step.text;
       isStopped = step.isStopped;
       if (isStopped) break;
@@ -74,6 +82,14 @@ export class Attempt {
       isStopped = rest.isStopped;
     }
     return { text, tokens, isStopped };
+  }
+
+  /** What a token that begins in the prompt has beyond it; null of others. */
+  private takeNewText(tokenId: number): string | null {
+    const { replacedText } = this;
+    if (replacedText === '') return null;
+    this.replacedText = '';
+    return this.tokenizer.texts.textOf(tokenId)!.slice(replacedText.length);
   }
 
   private promptToken(index: number): GeneratedToken {

@@ -45,6 +45,8 @@ export async function* generateTurns(
     nextTokenId: -1,
   };
   const first = yield* prefillTurns(id, job, state, context);
+  // The last ones may have given way.
+  kv.tokenIds.splice(cache.length);
   kv.tokenIds.push(first.token.tokenId);
   let numGenerated = 1;
   let finish = finishReason(job, model.manifest.eosTokenIds, first.token.tokenId, numGenerated);
@@ -52,6 +54,7 @@ export async function* generateTurns(
     type: 'request-prefilled',
     id,
     ...first,
+    numReplacedTokens: job.promptTokenIds.length - cache.length,
     numQueriedTokens: mayReuse(job) ? job.promptTokenIds.length : 0,
     numCachedTokens,
     finish,
@@ -134,7 +137,7 @@ async function* prefillTurns(
   const { clock } = state;
   const start = clock.seconds;
   let lastRow: Float32Array = new Float32Array(0);
-  for await (const chunk of prefill(state, job.promptTokenIds)) {
+  for await (const chunk of prefill(state, job.promptTokenIds, job.openEnd)) {
     if (job.promptLogprobs) {
       const { firstIndex, tokens } = scorePrompt(job, chunk, vocabSize);
       context.post({ type: 'prompt-scored', id, firstIndex, tokens });

@@ -7,6 +7,7 @@ import type { Baseline, GenerationReport } from '../metrics/generation-report.ts
 import type { TextTokenizer } from '../tokenizer/tokenizer.ts';
 import { Attempt, type DecodedTokens } from './attempt.ts';
 import { EventQueue } from './event-queue.ts';
+import { generateJob, replayJob, sharesPrompt } from './jobs.ts';
 import type { GenerationEvent, GenerationRequest, SpeculationSettings } from './generation.ts';
 import type { EngineObserver, FinishReason, RequestOutcome } from '../metrics/engine-observer.ts';
 import type { EncodedPrompt } from './prompt.ts';
@@ -41,10 +42,9 @@ export interface RunDependencies {
 export class GenerationRun {
   readonly id: number;
   readonly events: EventQueue<GenerationEvent>;
-  readonly promptTokenIds: readonly number[];
-  readonly maxTokens: number;
   isDone = false;
   private readonly request: GenerationRequest;
+  private readonly prompt: EncodedPrompt;
   private readonly speculation: SpeculationSettings;
   private readonly dependencies: RunDependencies;
   private readonly admittedAt = performance.now();
@@ -64,16 +64,23 @@ export class GenerationRun {
   ) {
     this.id = id;
     this.request = request;
-    this.promptTokenIds = prompt.tokenIds;
-    this.maxTokens = prompt.maxTokens;
+    this.prompt = prompt;
     this.speculation = speculation;
     this.dependencies = dependencies;
     this.attempt = this.newAttempt();
     this.events = new EventQueue(() => this.abort(), joinTokens);
   }
 
+  get promptTokenIds(): readonly number[] {
+    return this.prompt.tokenIds;
+  }
+
+  get maxTokens(): number {
+    return this.prompt.maxTokens;
+  }
+
   get sharesPrompt(): boolean {
-    return this.request.cachePrompt ?? true;
+    return sharesPrompt(this.request);
   }
 
   get isStarted(): boolean {
@@ -82,26 +89,8 @@ export class GenerationRun {
 
   /** Gives the worker the job: once, and once more to the worker that comes after a dead one. */
   start(): void {
-    const { request, speculation, promptTokenIds } = this;
-    this.dependencies.send({
-      type: 'request-add',
-      id: this.id,
-      job: {
-        kind: 'generate',
-        promptTokenIds,
-        maxTokens: this.maxTokens,
-        sampling: request.sampling,
-        ignoreEos: request.ignoreEos,
-        numTopLogprobs: request.logprobs ?? null,
-        promptLogprobs: request.echo && request.logprobs !== undefined,
-        maxDraftTokens: speculation.maxDraftTokens,
-        adaptive: speculation.adaptive,
-        cachePrompt: this.sharesPrompt,
-        // Its plain steps will be taken alone: only what ran alone too compares with them.
-        sharesPasses: !speculation.measureBaseline,
-        tokensMayWait: request.stop.length === 0,
-      },
-    });
+    const job = generateJob(this.request, this.prompt, this.speculation);
+    this.dependencies.send({ type: 'request-add', id: this.id, job });
   }
 
   /** Ends the request unless it has ended; the worker stops within one round. */
@@ -150,6 +139,8 @@ export class GenerationRun {
         attempt.meter.sinceLastOutput();
         attempt.meter.prefilled(message.prefillSeconds, message.numQueriedTokens, message.numCachedTokens);
         if (this.request.echo) this.emit(attempt.promptEvaluated(this.request.prompt));
+        if (message.numReplacedTokens > 0)
+          attempt.replacing(this.prompt.openEnd.at(-message.numReplacedTokens)!.text);
         this.emitTokens(attempt.decode([message.token], message.finish), message.finish);
         return;
       case 'tokens-decided': {
@@ -212,12 +203,7 @@ export class GenerationRun {
     this.dependencies.send({
       type: 'request-add',
       id: this.id,
-      job: {
-        kind: 'replay',
-        promptTokenIds: this.promptTokenIds,
-        numTokens,
-        sampling: this.request.sampling,
-      },
+      job: replayJob(this.request, this.prompt, numTokens),
     });
   }
 

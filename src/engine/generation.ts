@@ -31,6 +31,11 @@ export interface GenerationRequest {
   readonly logprobs?: number;
   /** Whether to report the prompt's tokens (with log probabilities, if asked for) before generating. */
   readonly echo: boolean;
+  /**
+   * Whether the last tokens of a prompt that is text may give way to one that begins with their text, where the model
+   * prefers it; not with `logprobs`. The completion is what comes behind the prompt's text. Absent: true.
+   */
+  readonly tokenHealing?: boolean;
   /** Whether to reuse the KV of earlier prompts that begin alike, and to keep this one's. Absent: true. */
   readonly cachePrompt?: boolean;
   /**

@@ -13,6 +13,8 @@ const MIN_MOVED_SHARE = 0.75;
 
 export interface KvRequest {
   readonly promptTokenIds: readonly number[];
+  /** The last of them that may yet be others. */
+  readonly numOpenTokens: number;
   /** Tokens that the sequence can come to, prompt and completion. */
   readonly numPositions: number;
   readonly isDrafting: boolean;
@@ -59,12 +61,12 @@ export class KvStore {
    * room beside those that run. Must be released exactly once.
    */
   reserve(request: KvRequest): SequenceKv | null {
-    const { promptTokenIds, numPositions, isDrafting, isReusing } = request;
+    const { numPositions, isDrafting, isReusing } = request;
     const numBytes = sequenceBytes(this.memory, numPositions, isDrafting);
     const roomBytes = this.memory.budgetBytes - this.usage.runningBytes;
     if (numBytes > roomBytes) return null;
     const sequences = isReusing ? this.sharedSequences() : [];
-    const found = longestPrefix(sequences, promptTokenIds, isDrafting);
+    const found = longestPrefix(sequences, settled(request), isDrafting);
     const isKept = found !== null && this.prefixes.has(found.kv);
     const canCopy = numBytes + (isKept ? found.kv.numBytes : 0) <= roomBytes;
     let kv: SequenceKv;
@@ -101,7 +103,7 @@ export class KvStore {
       target: this.targetCaches.take(numPositions),
       mtp: isDrafting ? (this.mtpCaches?.take(numPositions) ?? null) : null,
       tokenIds: [...promptTokenIds],
-      earlierText: found === null ? [] : earlierTextFor(found.kv, promptTokenIds),
+      earlierText: found === null ? [] : earlierTextFor(found.kv, settled(request)),
       numBytes,
       isShared,
     };
@@ -117,12 +119,13 @@ export class KvStore {
     return !canCopy || numReused >= MIN_MOVED_SHARE * kv.target.length;
   }
 
-  private move({ kv, numPositions }: FoundPrefix, { promptTokenIds, isShared }: KvRequest): SequenceKv {
+  private move({ kv, numPositions }: FoundPrefix, request: KvRequest): SequenceKv {
     this.prefixes.remove(kv);
     kv.target.rewindTo(numPositions);
     // May hold less, where the sequence that begins does not draft.
     kv.mtp?.rewindTo(Math.min(kv.mtp.length, numPositions));
-    const earlierText = earlierTextFor(kv, promptTokenIds);
+    const { promptTokenIds, isShared } = request;
+    const earlierText = earlierTextFor(kv, settled(request));
     return { ...kv, tokenIds: [...promptTokenIds], earlierText, isShared };
   }
 
@@ -139,6 +142,9 @@ export class KvStore {
     this.mtpCaches?.trimFree(roomBytes - this.targetCaches.freeBytes);
   }
 }
+
+const settled = ({ promptTokenIds, numOpenTokens }: KvRequest): readonly number[] =>
+  promptTokenIds.slice(0, promptTokenIds.length - numOpenTokens);
 
 function copyPrefix({ kv, numPositions }: FoundPrefix, to: SequenceKv): void {
   to.target.copyFrom(kv.target, numPositions);

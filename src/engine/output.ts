@@ -20,8 +20,10 @@ export class OutputText {
     this.stops = stops;
   }
 
-  push(tokenId: number): OutputStep {
-    return this.advance(this.detokenizer.push(tokenId), false);
+  /** `newText`: what of the token's text counts, where that is not all. */
+  push(tokenId: number, newText: string | null = null): OutputStep {
+    const text = this.detokenizer.push(tokenId);
+    return this.advance(newText ?? text, false);
   }
 
   /** The rest of the text, once no token follows. */

@@ -3,6 +3,7 @@ import { ForetokenError } from '../errors.ts';
 import type { FimFormat } from '../model/manifest.ts';
 import type { TextTokenizer } from '../tokenizer/tokenizer.ts';
 import type { GenerationRequest, ModelDescription, SpeculationSettings } from './generation.ts';
+import { openEnd, type OpenToken } from './open-end.ts';
 
 const END_OF_TEXT = '<|endoftext|>';
 
@@ -46,6 +47,8 @@ function checkTokenIds(tokenIds: readonly number[], field: string, vocabSize: nu
 
 export interface EncodedPrompt {
   readonly tokenIds: readonly number[];
+  /** The last of them that may give way to others. */
+  readonly openEnd: readonly OpenToken[];
   readonly maxTokens: number;
 }
 
@@ -72,7 +75,12 @@ export function encodePrompt(
       tokenIds.length >= model.maxModelLength ? 'prompt' : 'max_tokens',
     );
   }
-  return { tokenIds, maxTokens };
+  return { tokenIds, openEnd: mayHeal(request) ? openEnd(tokenIds, tokenizer.texts) : [], maxTokens };
+}
+
+/** Token ids are meant as they are; who asks for log probabilities wants those of the text as it is tokenised. */
+function mayHeal({ prompt, logprobs, tokenHealing }: GenerationRequest): boolean {
+  return typeof prompt === 'string' && prompt !== '' && logprobs === undefined && tokenHealing !== false;
 }
 
 function promptIds(

@@ -9,6 +9,7 @@ import type { ErrorCode } from '../errors.ts';
 import type { FimFormat } from '../model/manifest.ts';
 import type { ModelDescription } from './generation.ts';
 import type { KvMemory } from './kv-memory.ts';
+import type { OpenToken } from './open-end.ts';
 import type { KvUsage } from './kv-store.ts';
 import type { FinishReason, RoundStats } from '../metrics/engine-observer.ts';
 
@@ -39,6 +40,8 @@ export interface WorkerTuning {
 export interface GenerateJob {
   readonly kind: 'generate';
   readonly promptTokenIds: readonly number[];
+  /** The last of them that may give way to others. */
+  readonly openEnd: readonly OpenToken[];
   readonly maxTokens: number;
   readonly sampling: SamplingParams;
   readonly ignoreEos: boolean;
@@ -65,6 +68,7 @@ export function mayReuse(job: GenerateJob): boolean {
 export interface ReplayJob {
   readonly kind: 'replay';
   readonly promptTokenIds: readonly number[];
+  readonly openEnd: readonly OpenToken[];
   readonly numTokens: number;
   readonly sampling: SamplingParams;
 }
@@ -111,6 +115,8 @@ export type WorkerMessage =
       readonly type: 'request-prefilled';
       readonly id: number;
       readonly token: DecidedToken;
+      /** Last tokens of the prompt in whose place it is (GenerateJob.openEnd). */
+      readonly numReplacedTokens: number;
       readonly prefillSeconds: number;
       /** Prompt tokens looked for in what other sequences hold: all or none. */
       readonly numQueriedTokens: number;

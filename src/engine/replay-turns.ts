@@ -32,15 +32,16 @@ export async function* replayTurns(
     drafter: null,
     nextTokenId: -1,
   };
-  const chunks = prefill(state, job.promptTokenIds);
+  const chunks = prefill(state, job.promptTokenIds, job.openEnd);
   while ((await chunks.next()).done !== true) yield 'alone';
   const first = state.nextTokenId;
+  const numPromptTokens = cache.length;
   const tokenIds = [first];
   while (tokenIds.length < job.numTokens) {
     tokenIds.push(...(await decodeRound(state, noDrafts)).tokenIds);
     yield 'alone';
   }
-  cache.rewindTo(job.promptTokenIds.length);
+  cache.rewindTo(numPromptTokens);
   const sampler = newSampler();
   sampler.push(first);
   let plainSeconds = 0;

@@ -72,6 +72,7 @@ export function generationRequests(body: CompletionRequest, model: ModelDescript
       ...(typeof body.logprobs === 'number' ? { logprobs: body.logprobs } : {}),
       echo: body.echo ?? false,
       cachePrompt: body.cache_prompt ?? true,
+      tokenHealing: body.token_healing ?? true,
       isWhole: body.stream !== true,
       ...(speculation === undefined ? {} : { speculation }),
     })),

@@ -56,6 +56,7 @@ export function responseGenerationRequest(event: ResponseCreate, model: ModelDes
     ignoreEos: event.ignore_eos ?? false,
     echo: false,
     cachePrompt: event.cache_prompt ?? true,
+    tokenHealing: event.token_healing ?? true,
     ...(speculation === undefined ? {} : { speculation }),
   };
 }

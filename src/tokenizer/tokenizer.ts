@@ -3,6 +3,7 @@ import { Tokenizer } from '@huggingface/tokenizers';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ForetokenError } from '../errors.ts';
+import { TokenTexts } from './token-texts.ts';
 
 /** The part of a tokenizer that turns ids into text. */
 export interface TokenDecoder {
@@ -12,6 +13,7 @@ export interface TokenDecoder {
 
 export class TextTokenizer implements TokenDecoder {
   private readonly tokenizer: Tokenizer;
+  private allTexts: TokenTexts | null = null;
 
   constructor(tokenizer: Tokenizer) {
     this.tokenizer = tokenizer;
@@ -29,6 +31,12 @@ export class TextTokenizer implements TokenDecoder {
   /** One token's own text, special tokens by name. */
   tokenText(tokenId: number): string {
     return this.tokenizer.decode([tokenId], { skip_special_tokens: false });
+  }
+
+  /** Made when first asked for, in 5 us a token of the vocabulary. */
+  get texts(): TokenTexts {
+    this.allTexts ??= new TokenTexts(this, this.tokenizer.get_vocab().values(), this.encode('a'));
+    return this.allTexts;
   }
 }
 

@@ -1,7 +1,10 @@
+import { once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { WebSocket } from 'ws';
 import { openAiContract } from '../support/openai-contract.ts';
 import { parsePrometheusText } from '../support/prometheus-text.ts';
 import { ServerProcess } from '../support/server-process.ts';
+import { SocketClient } from '../support/socket-client.ts';
 
 interface Report {
   readonly usage: {
@@ -96,6 +99,8 @@ describe('the server with the shipped model', () => {
         temperature: 0,
         ignore_eos: true,
         cache_prompt,
+        // The prompt's end may otherwise be another token, which is computed anew.
+        token_healing: false,
       });
       answers.push((await response.json()) as (typeof answers)[number]);
     }
@@ -129,6 +134,27 @@ describe('the server with the shipped model', () => {
     expect(await response.json()).toMatchObject({
       metrics: { speedup: { method: 'measured', identical: true } },
     });
+  });
+
+  test('goes on with a word that the prompt begins, unless told not to', async () => {
+    const prompt = 'function add(a: number, b: number) {\n  retu';
+    const socket = new WebSocket(`${baseUrl.replace('http', 'ws')}/v1/responses`);
+    const client = new SocketClient(socket);
+    await once(socket, 'open');
+    const texts = async (token_healing?: boolean): Promise<string[]> => {
+      const asked = { temperature: 0, ...(token_healing === undefined ? {} : { token_healing }) };
+      const response = await complete({ prompt, max_tokens: 8, ...asked });
+      const { choices } = (await response.json()) as { choices: readonly { readonly text: string }[] };
+      const events = await client.respond({ input: prompt, max_output_tokens: 8, ...asked });
+      return [choices[0]!.text, events.at(-1)!.response!.output[0]!.content[0]!.text];
+    };
+    const healed = await texts();
+    expect(healed).toEqual(Array(2).fill(healed[0]));
+    expect(healed[0]).toMatch(/^rn /);
+    const unhealed = await texts(false);
+    expect(unhealed).toEqual(Array(2).fill(unhealed[0]));
+    expect(unhealed[0]).not.toMatch(/^rn/);
+    socket.terminate();
   });
 
   test('fills in the middle between prompt and suffix', async () => {

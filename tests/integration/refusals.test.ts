@@ -63,6 +63,7 @@ const fields: [param: string, body: object, expectedMessage: RegExp][] = [
   ['logit_bias[5]', { logit_bias: { 5: 101 } }, /from -100 to 100, got 101/],
   ['suffix', { suffix: 'after' }, /fill in the middle/],
   ['cache_prompt', { cache_prompt: 'yes' }, /true or false/],
+  ['token_healing', { token_healing: 1 }, /true or false/],
   ['speculation', { speculation: 'maybe' }, /"auto", "off" or an object/],
   ['speculation.num_draft_tokens', { speculation: { num_draft_tokens: 5 } }, /from 1 to 4, got 5/],
   ['speculation.num_draft_tokens', { speculation: { num_draft_tokens: 0 } }, /at least 1, got 0/],

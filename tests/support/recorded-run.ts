@@ -28,7 +28,7 @@ export class RecordedRun {
     const { prompt } = request;
     const tokenIds = typeof prompt === 'string' ? byteTokenizer.encode(prompt) : prompt;
     const settings = { maxDraftTokens: 4, adaptive: true, measureBaseline: false, ...speculation };
-    this.run = new GenerationRun(RUN_ID, request, { tokenIds, maxTokens: 40 }, settings, {
+    this.run = new GenerationRun(RUN_ID, request, { tokenIds, openEnd: [], maxTokens: 40 }, settings, {
       tokenizer: byteTokenizer,
       observer: {
         roundFinished: (round) => this.rounds.push(round),
@@ -51,6 +51,7 @@ export class RecordedRun {
       type: 'request-prefilled',
       id: RUN_ID,
       token: token!,
+      numReplacedTokens: 0,
       prefillSeconds: 0.5,
       numQueriedTokens: 3,
       numCachedTokens: 2,

@@ -40,6 +40,7 @@ export function generateJob(given: Partial<GenerateJob> = {}): GenerateJob {
   return {
     kind: 'generate',
     promptTokenIds: [1, 2, 3],
+    openEnd: [],
     maxTokens: 30,
     sampling: samplingParams(),
     ignoreEos: true,

@@ -85,6 +85,14 @@ export const generationFields = {
         "one's. The text never depends on it.",
     }),
   ),
+  token_healing: nullable(
+    Type.Boolean({
+      default: true,
+      description:
+        "Whether a prompt's last tokens may give way to one that begins with their text and goes on, where the model prefers " +
+        'it: a prompt may then end within a word or an indent. Not where the prompt is token ids, nor with logprobs.',
+    }),
+  ),
   speculation: speculationField,
   return_token_sources: nullable(
     Type.Boolean({ default: false, description: 'Says of each token whether it was an accepted draft.' }),

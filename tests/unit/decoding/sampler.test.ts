@@ -42,6 +42,35 @@ describe('Sampler', () => {
     expectDistribution(countChoices(logits, { temperature }), softmax(logits, temperature));
   });
 
+  it.each([{}, { topK: 3 }, { topP: 0.9 }, { minP: 0.05 }, { repetitionPenalty: 1.3 }])(
+    'samples among some tokens as if there were no others: %o',
+    (params) => {
+      const among = [2, 3, 5, 7, 11, 13];
+      const few = Float32Array.from(among, (tokenId) => logits[tokenId]!);
+      for (const temperature of [0, 0.8]) {
+        const counts = new Set<number>();
+        for (let seed = 0; seed < 300; seed += 1) {
+          const sampler = new Sampler(samplingParams({ ...params, temperature, seed }), [], VOCAB_SIZE);
+          const tokenId = sampler.chooseAmong(among, logits, 17);
+          expect(among).toContain(tokenId);
+          counts.add(tokenId);
+        }
+        expect(counts).toContain(among[descending([...few])[0]!]);
+        expect(counts.size > 1).toBe(temperature > 0);
+      }
+      expect(new Sampler(samplingParams({ ...params }), [], VOCAB_SIZE).chooseAmong([4], logits, 1)).toBe(4);
+    },
+  );
+
+  it('samples among two tokens by their odds', () => {
+    const chosen = [0, 0];
+    for (let seed = 0; seed < NUM_SEEDS; seed += 1) {
+      const sampler = new Sampler(samplingParams({ temperature: 1, seed }), [], VOCAB_SIZE);
+      chosen[sampler.chooseAmong([3, 9], logits, 17) === 3 ? 0 : 1]! += 1;
+    }
+    expectDistribution(chosen, softmax(Float32Array.of(logits[3]!, logits[9]!), 1));
+  });
+
   it('samples the softmax over positions under one seed', () => {
     const counts = Array.from({ length: VOCAB_SIZE }, () => 0);
     const sampler = new Sampler(samplingParams({ temperature: 1, seed: 3 }), [], VOCAB_SIZE);

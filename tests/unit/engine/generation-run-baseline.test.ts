@@ -29,6 +29,7 @@ describe('GenerationRun that measures its baseline', () => {
         job: {
           kind: 'replay',
           promptTokenIds: [1, 2],
+          openEnd: [],
           numTokens: 5,
           sampling: generationRequest().sampling,
         },

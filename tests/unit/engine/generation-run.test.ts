@@ -16,6 +16,7 @@ describe('GenerationRun', () => {
         job: {
           kind: 'generate',
           promptTokenIds: [1, 2],
+          openEnd: [],
           maxTokens: 40,
           sampling: generationRequest().sampling,
           ignoreEos: true,

@@ -40,6 +40,7 @@ class Harness {
     const numPositions = promptTokenIds.length + 1;
     return this.store.reserve({
       promptTokenIds,
+      numOpenTokens: 0,
       numPositions,
       isDrafting: true,
       isReusing: true,
@@ -165,6 +166,14 @@ describe('KvStore', () => {
     const kv = harness.reserve(range(100))!;
     expect([kv.target.capacity, kv.target.length]).toEqual([128, 99]);
     expect(kept.target.length).toBe(100);
+  });
+
+  it('takes over no token that may yet be another', () => {
+    harness.run(range(100));
+    const kv = harness.reserve(range(100), { numOpenTokens: 3 })!;
+    expect(kv.tokenIds).toEqual(range(100));
+    expect(kv.target.length).toBe(96);
+    expect(kv.earlierText).toEqual(range(27, 73));
   });
 
   it('knows what the sequence went on with that it was moved or copied from', () => {

@@ -107,6 +107,24 @@ describe('encodePrompt', () => {
     expect(encode({ prompt: [] }).tokenIds).toEqual([endOfText]);
   });
 
+  it('leaves the end of a text open, not that of token ids, nor where it would be in the way', () => {
+    const prompt = 'if (a) {\n  retu';
+    const open = encode({ prompt }).openEnd;
+    expect(open[0]!.text).toBe('retu');
+    expect(open[0]!.extensions).toContain(tokenizer.encode('return')[0]);
+    expect(encode({ prompt: tokenizer.encode(prompt) }).openEnd).toEqual([]);
+    expect(encode({ prompt: '' }).openEnd).toEqual([]);
+    expect(encode({ prompt, logprobs: 0 }).openEnd).toEqual([]);
+    expect(encode({ prompt, tokenHealing: false }).openEnd).toEqual([]);
+  });
+
+  it('leaves a prefix open only where it is last', () => {
+    expect(encode({ prompt: 'a retu', suffix: ';\n' }).openEnd).toEqual([]);
+    const request = generationRequest({ prompt: 'a retu', suffix: ';\n' });
+    const { openEnd } = encodePrompt(request, model, tokenizer, { ...fim, order: 'spm' });
+    expect(openEnd[0]!.text).toBe(' retu');
+  });
+
   it('puts prefix, then suffix, then the middle to come', () => {
     const { tokenIds } = encode({ prompt: 'let a', suffix: ';\n' });
     expect(tokenIds).toEqual([1, ...tokenizer.encode('let a'), 2, ...tokenizer.encode(';\n'), 3]);

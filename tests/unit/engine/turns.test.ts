@@ -93,12 +93,57 @@ describe('turns', () => {
     expect(worker.messages).toContainEqual(expect.objectContaining({ type: 'request-failed', id: 1 }));
   });
 
+  describe('where the end of the prompt is open', () => {
+    const prompt = Array.from({ length: 20 }, (_, index) => (index * 5 + 2) % VOCAB_SIZE);
+    /** Nothing may stand in the place of the first of the two, everything in that of the second. */
+    const openEnd = [
+      { text: 'ab', extensions: [] },
+      { text: 'b', extensions: [...Array(VOCAB_SIZE).keys()] },
+    ];
+    const job = { promptTokenIds: prompt, openEnd, sampling: samplingParams({ temperature: 1, seed: 4 }) };
+    const replacedOf = (id: number): number | undefined =>
+      worker.messages
+        .filter((message) => message.type === 'request-prefilled')
+        .find((message) => message.id === id)?.numReplacedTokens;
+
+    it('goes on from where another token took the place of one, at any depth and from what others hold', async () => {
+      const short = { ...job, promptTokenIds: prompt.slice(0, -1), openEnd: [] };
+      const expected = await worker.generate(1, { ...short, cachePrompt: false });
+      expect(replacedOf(1)).toBe(0);
+      expect(expected[0]).not.toBe(prompt.at(-1));
+      for (const [index, depth] of [0, 1, 3, 3, 0].entries()) {
+        const id = index + 2;
+        expect(await worker.generate(id, { ...job, maxDraftTokens: depth, adaptive: index === 3 })).toEqual(
+          expected,
+        );
+        expect(replacedOf(id)).toBe(1);
+      }
+      // What is open is computed anew.
+      expect(worker.numCachedOf(5)).toBe(prompt.length - 3);
+      // What was kept is the tokens that were decided, not the ones that gave way.
+      const more = { ...short, promptTokenIds: [...short.promptTokenIds, ...expected.slice(0, 3)] };
+      expect(await worker.generate(9, more)).toEqual(
+        await worker.generate(10, { ...more, cachePrompt: false }),
+      );
+      expect(worker.numCachedOf(9)).toBe(more.promptTokenIds.length - 1);
+    });
+
+    it('replays to the same tokens', async () => {
+      const tokenIds = await worker.generate(1, job);
+      worker.addJob(2, { ...job, kind: 'replay', numTokens: 30 });
+      await until(() => worker.messages.some((message) => message.type === 'request-replayed'));
+      const replayed = worker.messages.find((message) => message.type === 'request-replayed');
+      expect(replayed?.tokenIds).toEqual(tokenIds);
+    });
+  });
+
   it('replays a request to the same tokens', async () => {
     worker.add(1, { sampling: samplingParams({ temperature: 1, seed: 4 }) });
     await until(() => worker.finishOf(1) === 'length');
     const replay = {
       kind: 'replay',
       promptTokenIds: [1, 2, 3],
+      openEnd: [],
       numTokens: 30,
       sampling: samplingParams({ temperature: 1, seed: 4 }),
     } as const;
