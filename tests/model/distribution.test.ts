@@ -2,7 +2,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { defaultModelFolder } from '../../src/config.ts';
 import type { Engine } from '../../src/engine/generation.ts';
 import { loadModel, type LoadedModel } from '../../src/engine/loaded-model.ts';
-import { loadTokenizer } from '../../src/tokenizer/tokenizer.ts';
+import { openEnd } from '../../src/engine/open-end.ts';
+import { loadTokenizer, type TextTokenizer } from '../../src/tokenizer/tokenizer.ts';
 import { collect, requestOf, speculationOf, startRealEngine } from '../support/real-engine.ts';
 import { chiSquare, chiSquareLimit, samplingParams, softmax } from '../support/sampling.ts';
 
@@ -13,12 +14,14 @@ const NUM_COMMON = 8;
 describe('sampling from the shipped weights', () => {
   let engine: Engine;
   let model: LoadedModel;
+  let tokenizer: TextTokenizer;
   let promptTokenIds: number[];
 
   beforeAll(async () => {
     engine = await startRealEngine();
     model = await loadModel(defaultModelFolder(), 1);
-    promptTokenIds = (await loadTokenizer(defaultModelFolder())).encode(PROMPT);
+    tokenizer = await loadTokenizer(defaultModelFolder());
+    promptTokenIds = tokenizer.encode(PROMPT);
   });
 
   afterAll(async () => {
@@ -27,14 +30,43 @@ describe('sampling from the shipped weights', () => {
     await model.mtp?.close();
   });
 
-  /** The target's distribution after the prompt and `continuation`. */
-  async function distribution(continuation: readonly number[]): Promise<number[]> {
-    const tokenIds = [...promptTokenIds, ...continuation];
+  /** The target's distribution after some tokens. */
+  async function distributionAfter(tokenIds: readonly number[]): Promise<number[]> {
     const cache = model.targetCaches.take(tokenIds.length);
     const { logits } = await model.target.forward(cache, tokenIds);
     model.targetCaches.giveBack(cache);
     return softmax(logits.subarray((tokenIds.length - 1) * model.target.vocabSize), 1);
   }
+
+  const distribution = async (continuation: readonly number[]): Promise<number[]> =>
+    await distributionAfter([...promptTokenIds, ...continuation]);
+
+  it('follows the target among the tokens that begin as the prompt ends', async () => {
+    const [open, ...more] = openEnd(promptTokenIds, tokenizer.texts);
+    expect([open!.text, more]).toEqual([' ', []]);
+    const given = promptTokenIds.at(-1)!;
+    const allowed = new Set([given, ...open!.extensions]);
+    const probabilities = (await distributionAfter(promptTokenIds.slice(0, -1))).map(
+      (probability, tokenId) => (allowed.has(tokenId) ? probability : 0),
+    );
+    const total = probabilities.reduce((sum, probability) => sum + probability, 0);
+    const counts = probabilities.map(() => 0);
+    for (let seed = 0; seed < NUM_SEEDS; seed += 1) {
+      const sampling = samplingParams({ temperature: 1, seed });
+      const { tokens } = await collect(
+        engine.generate(requestOf({ prompt: PROMPT, maxTokens: 1, sampling })),
+      );
+      const [{ tokenId, text }] = tokens as [(typeof tokens)[number]];
+      const isReplacement = text !== tokenizer.texts.textOf(tokenId);
+      counts[isReplacement ? tokenId : given]! += 1;
+    }
+    const { statistic, degreesOfFreedom } = chiSquare(
+      counts,
+      probabilities.map((probability) => probability / total),
+    );
+    expect(degreesOfFreedom).toBeGreaterThan(3);
+    expect(statistic).toBeLessThan(chiSquareLimit(degreesOfFreedom));
+  });
 
   it('follows the target at the first and, with drafts verified, at the second position', async () => {
     const { vocabSize } = model.target;
@@ -42,7 +74,7 @@ describe('sampling from the shipped weights', () => {
     const seconds = new Map<number, number[]>();
     for (let seed = 0; seed < NUM_SEEDS; seed += 1) {
       const request = requestOf({
-        prompt: PROMPT,
+        prompt: promptTokenIds,
         maxTokens: 4,
         sampling: samplingParams({ temperature: 1, seed }),
         speculation: speculationOf(3),
