@@ -11,6 +11,7 @@ import { prefixSentence, type PrefixRecord } from './bench/prefix-record.ts';
 import { acceptanceTable, benchTables, busySentence } from './bench/readme-tables.ts';
 import type { AcceptanceRecord, BenchRecord } from './bench/records.ts';
 import { serverTable, type ServerRecord } from './bench/server-record.ts';
+import { typingTable, type TypingRecord } from './bench/typing-record.ts';
 
 interface ExactRecord {
   readonly date: string;
@@ -59,6 +60,7 @@ const blocks = {
   exact: await exactSentence(),
   healing: healingTable((await results('healing')) as HealingRecord),
   prefix: prefixSentence((await results('prefix')) as PrefixRecord),
+  typing: typingTable((await results('typing')) as TypingRecord),
   server: serverTable((await results('server')) as ServerRecord),
   adversarial: benchTables((await results('adversarial')) as BenchRecord),
   // Measured only where the other runtimes were installed.

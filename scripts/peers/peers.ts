@@ -46,7 +46,8 @@ const modelFolder = resolve(values.model ?? defaultModelFolder());
 const triedThreads = values.threads.split(',').map(Number);
 const numTrialPrompts = Number(values['trial-prompts']);
 const tokenizer = await loadTokenizer(modelFolder);
-const chosen = prompts.slice(0, Number(values.prompts)).map(({ text }) => tokenizer.encode(text));
+// A line break at the end would be half a token, and no other runtime heals it.
+const chosen = prompts.slice(0, Number(values.prompts)).map(({ text }) => tokenizer.encode(text.trimEnd()));
 
 interface Entrant {
   readonly process: ContestantProcess;

@@ -9,6 +9,8 @@ import { OutputText } from './output.ts';
 import type { DecidedToken } from './protocol.ts';
 import { RequestMeter } from './request-meter.ts';
 
+const REPLACEMENT_CHARACTER = '\ufffd';
+
 export interface DecodedTokens {
   readonly text: string;
   readonly tokens: readonly GeneratedToken[];
@@ -25,10 +27,9 @@ export class Attempt {
   readonly heldEvents: GenerationEvent[] = [];
   private readonly tokenizer: TextTokenizer;
   private readonly promptTokenIds: readonly number[];
-  private readonly output: OutputText;
+  private readonly stop: readonly string[];
+  private output: OutputText;
   private readonly promptTokens: GeneratedToken[] = [];
-  /** Text that the next token begins with and the prompt ends with. */
-  private replacedText = '';
 
   constructor(
     tokenizer: TextTokenizer,
@@ -38,7 +39,8 @@ export class Attempt {
   ) {
     this.tokenizer = tokenizer;
     this.promptTokenIds = promptTokenIds;
-    this.output = new OutputText(tokenizer, stop);
+    this.stop = stop;
+    this.output = new OutputText(tokenizer, stop, this.lastOfPrompt(0));
     this.meter = meter;
   }
 
@@ -57,9 +59,19 @@ export class Attempt {
     return { type: 'prompt-evaluated', text, tokens };
   }
 
-  /** The next token takes the place of the prompt's last ones, which have this text. */
-  replacing(text: string): void {
-    this.replacedText = text;
+  /** The first token, which takes the place of the prompt's last ones: they have the text that it begins with. */
+  decodeReplacement(
+    token: DecidedToken,
+    numReplaced: number,
+    replacedText: string,
+    workerFinish: FinishReason | null,
+  ): DecodedTokens {
+    const { tokenizer } = this;
+    const before = this.lastOfPrompt(numReplaced);
+    this.output = new OutputText(tokenizer, this.stop, before, replacedText);
+    const decoded = this.decode([token], workerFinish);
+    const text = tokenizer.textBehind(before, [token.tokenId]).slice(replacedText.length);
+    return { ...decoded, tokens: [{ ...decoded.tokens[0]!, text }] };
   }
 
   /** Tokens behind a completed stop string are dropped: they are no part of the answer. */
@@ -68,10 +80,9 @@ export class Attempt {
     let text = '';
     let isStopped = false;
     for (const token of decided) {
-      const newText = this.takeNewText(token.tokenId);
-      const step = this.output.push(token.tokenId, newText);
+      const step = this.output.push(token.tokenId);
       this.tokenIds.push(token.tokenId);
-      tokens.push({ ...this.generatedToken(token), ...(newText === null ? {} : { text: newText }) });
+      tokens.push(this.generatedToken(token));
       text += step.text;
       isStopped = step.isStopped;
       if (isStopped) break;
@@ -84,12 +95,10 @@ export class Attempt {
     return { text, tokens, isStopped };
   }
 
-  /** What a token that begins in the prompt has beyond it; null of others. */
-  private takeNewText(tokenId: number): string | null {
-    const { replacedText } = this;
-    if (replacedText === '') return null;
-    this.replacedText = '';
-    return this.tokenizer.texts.textOf(tokenId)!.slice(replacedText.length);
+  /** Its last token before so many, none where that ends within a character. */
+  private lastOfPrompt(numReplaced: number): readonly number[] {
+    const last = this.promptTokenIds.slice(0, this.promptTokenIds.length - numReplaced).slice(-1);
+    return this.tokenizer.decode(last).includes(REPLACEMENT_CHARACTER) ? [] : last;
   }
 
   private promptToken(index: number): GeneratedToken {

@@ -139,9 +139,7 @@ export class GenerationRun {
         attempt.meter.sinceLastOutput();
         attempt.meter.prefilled(message.prefillSeconds, message.numQueriedTokens, message.numCachedTokens);
         if (this.request.echo) this.emit(attempt.promptEvaluated(this.request.prompt));
-        if (message.numReplacedTokens > 0)
-          attempt.replacing(this.prompt.openEnd.at(-message.numReplacedTokens)!.text);
-        this.emitTokens(attempt.decode([message.token], message.finish), message.finish);
+        this.emitTokens(this.decodeFirst(message), message.finish);
         return;
       case 'tokens-decided': {
         const decoded = attempt.decode(message.tokens, message.finish);
@@ -169,6 +167,15 @@ export class GenerationRun {
       case 'request-failed':
         this.fail(new ForetokenError('internal_error', message.message));
     }
+  }
+
+  private decodeFirst(
+    message: Extract<RequestMessage, { readonly type: 'request-prefilled' }>,
+  ): DecodedTokens {
+    const { token, numReplacedTokens, finish } = message;
+    if (numReplacedTokens === 0) return this.attempt.decode([token], finish);
+    const { text } = this.prompt.openEnd.at(-numReplacedTokens)!;
+    return this.attempt.decodeReplacement(token, numReplacedTokens, text, finish);
   }
 
   private newAttempt(): Attempt {

@@ -4,10 +4,11 @@
  * way to one that begins with their text and goes on ("token healing", S. Lundberg 2023,
  * https://github.com/guidance-ai/guidance). Knows nothing of models.
  */
-import type { TokenTexts } from '../tokenizer/token-texts.ts';
+import type { TextTokenizer } from '../tokenizer/tokenizer.ts';
 
 /** Tokens that may give way at most; words and indents that are written in more are rarely one. */
 const MAX_OPEN_TOKENS = 6;
+const REPLACEMENT_CHARACTER = '\ufffd';
 
 /** A token of the prompt, with those behind it. */
 export interface OpenToken {
@@ -18,16 +19,18 @@ export interface OpenToken {
 }
 
 /** The last tokens of a prompt that may give way, in their order; the first token never does. */
-export function openEnd(promptTokenIds: readonly number[], texts: TokenTexts): readonly OpenToken[] {
+export function openEnd(promptTokenIds: readonly number[], tokenizer: TextTokenizer): readonly OpenToken[] {
   const tokens: OpenToken[] = [];
   let numOpen = 0;
-  let text = '';
-  for (const tokenId of promptTokenIds.slice(1).slice(-MAX_OPEN_TOKENS).toReversed()) {
-    const own = texts.textOf(tokenId);
-    if (own === null) break;
-    text = own + text;
-    tokens.unshift({ text, extensions: texts.extensionsOf(text) });
-    if (tokens[0]!.extensions.length > 0) numOpen = tokens.length;
+  const first = Math.max(1, promptTokenIds.length - MAX_OPEN_TOKENS);
+  for (let position = promptTokenIds.length - 1; position >= first; position -= 1) {
+    const tokenIds = promptTokenIds.slice(position);
+    const extensions = tokenizer.vocabulary.extensionsOf(tokenIds);
+    const text = tokenizer.textBehind(promptTokenIds.slice(position - 1, position), tokenIds);
+    // What begins within a character has no text of its own.
+    if (extensions === null || text.includes(REPLACEMENT_CHARACTER)) break;
+    tokens.unshift({ text, extensions });
+    if (extensions.length > 0) numOpen = tokens.length;
   }
   return numOpen === 0 ? [] : tokens.slice(-numOpen);
 }

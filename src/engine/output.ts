@@ -14,21 +14,29 @@ export class OutputText {
   private readonly stops: readonly string[];
   /** Decoded text that may yet turn out to begin a stop string. */
   private held = '';
+  /** Characters to come that are the prompt's. */
+  private numKnown: number;
 
-  constructor(decoder: TokenDecoder, stops: readonly string[]) {
-    this.detokenizer = new Detokenizer(decoder);
+  /** `before`: tokens of the prompt before the first one; `known`: text that the first token begins with and the prompt has. */
+  constructor(decoder: TokenDecoder, stops: readonly string[], before: readonly number[] = [], known = '') {
+    this.detokenizer = new Detokenizer(decoder, before);
     this.stops = stops;
+    this.numKnown = known.length;
   }
 
-  /** `newText`: what of the token's text counts, where that is not all. */
-  push(tokenId: number, newText: string | null = null): OutputStep {
-    const text = this.detokenizer.push(tokenId);
-    return this.advance(newText ?? text, false);
+  push(tokenId: number): OutputStep {
+    return this.advance(this.newText(this.detokenizer.push(tokenId)), false);
   }
 
   /** The rest of the text, once no token follows. */
   flush(): OutputStep {
-    return this.advance(this.detokenizer.flush(), true);
+    return this.advance(this.newText(this.detokenizer.flush()), true);
+  }
+
+  private newText(decoded: string): string {
+    const text = decoded.slice(this.numKnown);
+    this.numKnown -= decoded.length - text.length;
+    return text;
   }
 
   private advance(decoded: string, isLast: boolean): OutputStep {

@@ -75,7 +75,7 @@ export function encodePrompt(
       tokenIds.length >= model.maxModelLength ? 'prompt' : 'max_tokens',
     );
   }
-  return { tokenIds, openEnd: mayHeal(request) ? openEnd(tokenIds, tokenizer.texts) : [], maxTokens };
+  return { tokenIds, openEnd: mayHeal(request) ? openEnd(tokenIds, tokenizer) : [], maxTokens };
 }
 
 /** Token ids are meant as they are; who asks for log probabilities wants those of the text as it is tokenised. */

@@ -16,8 +16,11 @@ export class Detokenizer {
   private tokenIds: number[] = [];
   private numEmitted = 0;
 
-  constructor(decoder: TokenDecoder) {
+  /** `before`: tokens whose text is out already. */
+  constructor(decoder: TokenDecoder, before: readonly number[] = []) {
     this.decoder = decoder;
+    this.tokenIds = [...before];
+    this.numEmitted = before.length;
   }
 
   /** The text that became certain with this token; may be empty. */

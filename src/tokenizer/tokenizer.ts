@@ -3,7 +3,7 @@ import { Tokenizer } from '@huggingface/tokenizers';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ForetokenError } from '../errors.ts';
-import { TokenTexts } from './token-texts.ts';
+import { Vocabulary } from './vocabulary.ts';
 
 /** The part of a tokenizer that turns ids into text. */
 export interface TokenDecoder {
@@ -12,11 +12,12 @@ export interface TokenDecoder {
 }
 
 export class TextTokenizer implements TokenDecoder {
+  readonly vocabulary: Vocabulary;
   private readonly tokenizer: Tokenizer;
-  private allTexts: TokenTexts | null = null;
 
-  constructor(tokenizer: Tokenizer) {
+  constructor(tokenizer: Tokenizer, vocabulary: Vocabulary) {
     this.tokenizer = tokenizer;
+    this.vocabulary = vocabulary;
   }
 
   /** Special tokens that are spelt out in the text are taken as such. */
@@ -33,10 +34,9 @@ export class TextTokenizer implements TokenDecoder {
     return this.tokenizer.decode([tokenId], { skip_special_tokens: false });
   }
 
-  /** Made when first asked for, in 5 us a token of the vocabulary. */
-  get texts(): TokenTexts {
-    this.allTexts ??= new TokenTexts(this, this.tokenizer.get_vocab().values(), this.encode('a'));
-    return this.allTexts;
+  /** What the tokens add to the text of those before them: some tokenizers leave out the first space of a text. */
+  textBehind(before: readonly number[], tokenIds: readonly number[]): string {
+    return this.decode([...before, ...tokenIds]).slice(this.decode(before).length);
   }
 }
 
@@ -56,7 +56,8 @@ export async function loadTokenizer(folder: string): Promise<TextTokenizer> {
   };
   const [tokenizer, config] = [await read('tokenizer.json'), await read('tokenizer_config.json')];
   try {
-    return new TextTokenizer(new Tokenizer(tokenizer, config));
+    const parsed = new Tokenizer(tokenizer, config);
+    return new TextTokenizer(parsed, new Vocabulary(parsed.get_vocab(false)));
   } catch (err) {
     const path = join(folder, 'tokenizer.json');
     throw new ForetokenError('invalid_model', `${path}: not a tokenizer: ${(err as Error).message}`, path);

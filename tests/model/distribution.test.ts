@@ -42,7 +42,7 @@ describe('sampling from the shipped weights', () => {
     await distributionAfter([...promptTokenIds, ...continuation]);
 
   it('follows the target among the tokens that begin as the prompt ends', async () => {
-    const [open, ...more] = openEnd(promptTokenIds, tokenizer.texts);
+    const [open, ...more] = openEnd(promptTokenIds, tokenizer);
     expect([open!.text, more]).toEqual([' ', []]);
     const given = promptTokenIds.at(-1)!;
     const allowed = new Set([given, ...open!.extensions]);
@@ -57,7 +57,7 @@ describe('sampling from the shipped weights', () => {
         engine.generate(requestOf({ prompt: PROMPT, maxTokens: 1, sampling })),
       );
       const [{ tokenId, text }] = tokens as [(typeof tokens)[number]];
-      const isReplacement = text !== tokenizer.texts.textOf(tokenId);
+      const isReplacement = text !== tokenizer.tokenText(tokenId);
       counts[isReplacement ? tokenId : given]! += 1;
     }
     const { statistic, degreesOfFreedom } = chiSquare(

@@ -1,9 +1,10 @@
 import { TextTokenizer } from '../../src/tokenizer/tokenizer.ts';
+import { Vocabulary } from '../../src/tokenizer/vocabulary.ts';
 
 /** Tokens are the bytes of UTF-8, so that every character beyond ASCII is spread over several. */
 export class ByteTokenizer extends TextTokenizer {
   constructor() {
-    super(undefined);
+    super(undefined, new Vocabulary(new Map()));
   }
 
   override encode(text: string): number[] {

@@ -1,14 +1,29 @@
 import { expect, it } from 'vitest';
 import { openEnd } from '../../../src/engine/open-end.ts';
-import { TokenTexts } from '../../../src/tokenizer/token-texts.ts';
+import { TextTokenizer } from '../../../src/tokenizer/tokenizer.ts';
+import { Vocabulary } from '../../../src/tokenizer/vocabulary.ts';
 
-/** The last one is special: it has no text. */
-const words = ['f', 'o', 'r', 'for', 'form', ' ', ';', '\n', '\n  ', 'x', ''];
-const texts = new TokenTexts(
-  { decode: (tokenIds) => tokenIds.map((tokenId) => words[tokenId]).join('') },
-  words.keys(),
-  [],
-);
+/** Tokens are words; the last one is special: it has no text. */
+class WordTokenizer extends TextTokenizer {
+  private readonly words: readonly string[];
+
+  constructor(words: readonly string[]) {
+    super(
+      undefined,
+      new Vocabulary(
+        new Map([...words.entries()].flatMap(([tokenId, word]) => (word === '' ? [] : [[word, tokenId]]))),
+      ),
+    );
+    this.words = words;
+  }
+
+  override decode(tokenIds: readonly number[]): string {
+    return tokenIds.map((tokenId) => this.words[tokenId]).join('');
+  }
+}
+
+const words = ['f', 'o', 'r', 'for', 'form', ' ', ';', '\n', '\n  ', 'x', '\ufffd', ''];
+const tokenizer = new WordTokenizer(words);
 const ids = (...tokens: readonly string[]): number[] => tokens.map((token) => words.indexOf(token));
 
 it.each([
@@ -35,10 +50,12 @@ it.each([
   [['f', 'o'], []],
   [['x', '', 'f'], [['f', ['for', 'form']]]],
   [['x', 'f', ''], []],
+  // What begins within a character has no text.
+  [['x', '\ufffd', 'f'], [['f', ['for', 'form']]]],
   [['f'], []],
   [[], []],
 ] as const)('of %j', (tokens, expected) => {
-  const open = openEnd(ids(...tokens), texts);
+  const open = openEnd(ids(...tokens), tokenizer);
   expect(open.map(({ text, extensions }) => [text, extensions.map((tokenId) => words[tokenId])])).toEqual(
     expected,
   );
@@ -46,7 +63,5 @@ it.each([
 
 it('opens no more than six tokens', () => {
   const long = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'abcdefgh', 'bcdefgh'];
-  const decode = (tokenIds: readonly number[]): string => tokenIds.map((tokenId) => long[tokenId]).join('');
-  const longTexts = new TokenTexts({ decode }, long.keys(), []);
-  expect(openEnd([8, 0, 1, 2, 3, 4, 5, 6], longTexts)[0]!.text).toBe('bcdefg');
+  expect(openEnd([8, 0, 1, 2, 3, 4, 5, 6], new WordTokenizer(long))[0]!.text).toBe('bcdefg');
 });

@@ -52,6 +52,15 @@ describe('Detokenizer', () => {
     expect(deltasOf(tokenizer, tokenIds)).toEqual([...texts, '']);
   });
 
+  it('goes on behind what is out already', () => {
+    const tokenIds = tokenizer.encode('const total = 漢字;');
+    for (let numBefore = 0; numBefore < 3; numBefore += 1) {
+      const detokenizer = new Detokenizer(tokenizer, tokenIds.slice(0, numBefore));
+      const text = tokenIds.slice(numBefore).map((tokenId) => detokenizer.push(tokenId));
+      expect(text.join('') + detokenizer.flush()).toBe(tokenizer.decode(tokenIds.slice(numBefore)));
+    }
+  });
+
   it('leaves special tokens out', () => {
     expect(deltasOf(tokenizer, tokenizer.encode('a<|endoftext|>b'))).toEqual(['a', '', 'b', '']);
   });

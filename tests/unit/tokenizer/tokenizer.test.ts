@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { defaultModelFolder } from '../../../src/config.ts';
-import { loadTokenizer, type TextTokenizer } from '../../../src/tokenizer/tokenizer.ts';
+import { loadTokenizer, TextTokenizer } from '../../../src/tokenizer/tokenizer.ts';
 
 describe('TextTokenizer', () => {
   let tokenizer: TextTokenizer;
@@ -32,6 +32,18 @@ describe('TextTokenizer', () => {
   it('takes fewer tokens than characters for code', () => {
     const text = 'export function add(a: number, b: number): number {\n  return a + b;\n}\n';
     expect(tokenizer.encode(text).length).toBeLessThan(text.length / 2);
+  });
+
+  it('says what tokens add to a text, where a first space would be left out as well', () => {
+    const [one, two] = [tokenizer.encode('let'), tokenizer.encode(' a = 1')];
+    expect(tokenizer.textBehind(one, two)).toBe(' a = 1');
+    expect(tokenizer.textBehind([], two)).toBe(' a = 1');
+    class Trimming extends TextTokenizer {
+      override decode(tokenIds: readonly number[]): string {
+        return tokenizer.decode(tokenIds).trimStart();
+      }
+    }
+    expect(new Trimming(undefined, tokenizer.vocabulary).textBehind(one, two)).toBe(' a = 1');
   });
 
   it.each(['<|endoftext|>', '<|fim_prefix|>', '<|fim_suffix|>', '<|fim_middle|>'])(
