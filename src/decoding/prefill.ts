@@ -12,7 +12,8 @@ export interface PrefillChunk {
 /**
  * Yields after every chunk. When it ends, the first token is decided and the invariant of a round holds. `openEnd`: for
  * each of the prompt's last tokens, what else may stand in its place and end the prompt there. What the model prefers is
- * known from the forward over the prompt as it is: where that is another token, it is the first one, and the cache is taken back.
+ * known from the forward over the prompt as it is: where that is another token, it is the first one, and the cache is
+ * taken back.
  */
 export async function* prefill(
   state: DecodingState,

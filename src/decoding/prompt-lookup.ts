@@ -37,8 +37,8 @@ export class PromptLookup {
   }
 
   /**
-   * At most `maxTokens` tokens that followed the longest match, the latest of equally long ones; in the text itself a match goes on into
-   * itself.
+   * At most `maxTokens` tokens that followed the longest match, the latest of equally long ones; in the text itself a
+   * match goes on into itself.
    */
   find(maxTokens: number): LookedUp {
     const { tokenIds } = this.text;
@@ -88,7 +88,7 @@ class Searched {
     }
   }
 
-  /** The place that ends as `text` does for longest, the latest of them; null where less than MIN_MATCH tokens are the same. */
+  /** The place that ends most like `text`, the latest of them; null where less than MIN_MATCH tokens are the same. */
   longestMatch(text: readonly number[]): Match | null {
     const key = this.latestKey(text);
     const places = key === null ? undefined : this.followers.get(key);

@@ -24,13 +24,14 @@ export function openEnd(promptTokenIds: readonly number[], tokenizer: TextTokeni
   let numOpen = 0;
   const first = Math.max(1, promptTokenIds.length - MAX_OPEN_TOKENS);
   for (let position = promptTokenIds.length - 1; position >= first; position -= 1) {
-    const tokenIds = promptTokenIds.slice(position);
+    const [before, tokenIds] = [promptTokenIds.slice(position - 1, position), promptTokenIds.slice(position)];
     const extensions = tokenizer.vocabulary.extensionsOf(tokenIds);
-    const text = tokenizer.textBehind(promptTokenIds.slice(position - 1, position), tokenIds);
-    // What begins within a character has no text of its own.
+    const text = tokenizer.textBehind(before, tokenIds);
     if (extensions === null || text.includes(REPLACEMENT_CHARACTER)) break;
-    tokens.unshift({ text, extensions });
-    if (extensions.length > 0) numOpen = tokens.length;
+    // Within a character no text begins.
+    const isBetween = !tokenizer.decode(before).includes(REPLACEMENT_CHARACTER);
+    tokens.unshift({ text, extensions: isBetween ? extensions : [] });
+    if (tokens[0]!.extensions.length > 0) numOpen = tokens.length;
   }
   return numOpen === 0 ? [] : tokens.slice(-numOpen);
 }

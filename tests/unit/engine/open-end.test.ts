@@ -1,6 +1,8 @@
+import fc from 'fast-check';
 import { expect, it } from 'vitest';
+import { defaultModelFolder } from '../../../src/config.ts';
 import { openEnd } from '../../../src/engine/open-end.ts';
-import { TextTokenizer } from '../../../src/tokenizer/tokenizer.ts';
+import { loadTokenizer, TextTokenizer } from '../../../src/tokenizer/tokenizer.ts';
 import { Vocabulary } from '../../../src/tokenizer/vocabulary.ts';
 
 /** Tokens are words; the last one is special: it has no text. */
@@ -50,14 +52,32 @@ it.each([
   [['f', 'o'], []],
   [['x', '', 'f'], [['f', ['for', 'form']]]],
   [['x', 'f', ''], []],
-  // What begins within a character has no text.
-  [['x', '\ufffd', 'f'], [['f', ['for', 'form']]]],
+  // What may be within a character stays.
+  [['x', '\ufffd', 'f'], []],
   [['f'], []],
   [[], []],
 ] as const)('of %j', (tokens, expected) => {
   const open = openEnd(ids(...tokens), tokenizer);
   expect(open.map(({ text, extensions }) => [text, extensions.map((tokenId) => words[tokenId])])).toEqual(
     expected,
+  );
+});
+
+it('opens a text between characters alone', async () => {
+  const shipped = await loadTokenizer(defaultModelFolder());
+  const units = fc.constantFrom('é', '漢', '😀', 'retu', 'a', ' ', '\n', '{', '\u3000');
+  fc.assert(
+    fc.property(fc.array(units, { minLength: 1, maxLength: 8 }), (parts) => {
+      const prompt = parts.join('');
+      const tokenIds = shipped.encode(prompt);
+      const open = openEnd(tokenIds, shipped);
+      for (const [index, { text, extensions }] of open.entries()) {
+        const kept = tokenIds.slice(0, tokenIds.length - open.length + index);
+        const begins = extensions.map((tokenId) => shipped.decode([...kept, tokenId]));
+        expect(begins.filter((begun) => !begun.startsWith(prompt))).toEqual([]);
+        expect(extensions.length === 0 || shipped.decode(kept) + text === prompt).toBe(true);
+      }
+    }),
   );
 });
 
