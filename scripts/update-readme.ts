@@ -8,7 +8,7 @@ import { parseArgs } from 'node:util';
 import { peersTable, type PeersRecord } from './bench/peers-record.ts';
 import { healingTable, type HealingRecord } from './bench/healing-record.ts';
 import { prefixSentence, type PrefixRecord } from './bench/prefix-record.ts';
-import { acceptanceTable, benchTables, busySentence } from './bench/readme-tables.ts';
+import { acceptanceTable, benchTables, otherHourSentence } from './bench/readme-tables.ts';
 import type { AcceptanceRecord, BenchRecord } from './bench/records.ts';
 import { serverTable, type ServerRecord } from './bench/server-record.ts';
 import { typingTable, type TypingRecord } from './bench/typing-record.ts';
@@ -55,7 +55,7 @@ const results = async (name: string): Promise<unknown> =>
   JSON.parse(await readFile(`docs/results/${name}.json`, 'utf8')) as unknown;
 const blocks = {
   bench: benchTables((await results('bench')) as BenchRecord),
-  busy: busySentence((await results('bench-busy')) as BenchRecord),
+  again: otherHourSentence((await results('bench-again')) as BenchRecord),
   acceptance: acceptanceTable((await results('acceptance')) as AcceptanceRecord),
   exact: await exactSentence(),
   healing: healingTable((await results('healing')) as HealingRecord),

@@ -96,11 +96,8 @@ export function benchTables({ quality, ...record }: BenchRecord): string {
   return lines.join('\n');
 }
 
-/**
- * Totals of the same benchmark in another hour, when others used the machine's memory: `npm run bench -- --out
- * docs/results/bench-busy.json`.
- */
-export function busySentence(record: BenchRecord): string {
+/** Totals of the same benchmark in another hour: `npm run bench -- --out docs/results/bench-again.json`. */
+export function otherHourSentence(record: BenchRecord): string {
   const totals = Object.entries(record.results).map(([name, { total }]) => {
     const { speedup, speedupOverOff, baselineTokensPerSecond, meanAcceptanceLength } = total;
     return (
@@ -109,7 +106,7 @@ export function busySentence(record: BenchRecord): string {
       `mean acceptance length ${format(meanAcceptanceLength)}`
     );
   });
-  return `The same while others used the machine's memory (${record.date}). ${totals.join('. ')}.`;
+  return `The same an hour earlier or later (${record.date}). ${totals.join('. ')}.`;
 }
 
 const depthCells = (summary: AcceptanceSummary): string[] => [

@@ -1,7 +1,7 @@
 import { describe, expect, it, test } from 'vitest';
 import { summariseAcceptance } from '../../../scripts/bench/acceptance-summary.ts';
 import { summariseByKind } from '../../../scripts/bench/loops.ts';
-import { acceptanceTable, benchTables, busySentence } from '../../../scripts/bench/readme-tables.ts';
+import { acceptanceTable, benchTables, otherHourSentence } from '../../../scripts/bench/readme-tables.ts';
 import { summarise } from '../../../scripts/bench/summary.ts';
 import { benchMeasurement, benchSample } from '../../support/bench-samples.ts';
 
@@ -72,9 +72,9 @@ describe('benchTables', () => {
   });
 });
 
-test('busySentence has the totals of every temperature', () => {
-  expect(busySentence(record)).toBe(
-    "The same while others used the machine's memory (2026-01-01). T=0: **2.00** times 100 tokens per second of plain " +
+test('otherHourSentence has the totals of every temperature', () => {
+  expect(otherHourSentence(record)).toBe(
+    'The same an hour earlier or later (2026-01-01). T=0: **2.00** times 100 tokens per second of plain ' +
       'decoding (1.00 to 3.00), 4.00 times `off`, mean acceptance length 2.50.',
   );
 });
