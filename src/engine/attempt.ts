@@ -3,13 +3,12 @@
  * with the worker. Knows nothing of who reads it.
  */
 import type { FinishReason } from '../metrics/engine-observer.ts';
+import { REPLACEMENT_CHARACTER } from '../tokenizer/detokenizer.ts';
 import type { TextTokenizer } from '../tokenizer/tokenizer.ts';
 import type { GeneratedToken, GenerationEvent, GenerationRequest } from './generation.ts';
 import { OutputText } from './output.ts';
 import type { DecidedToken } from './protocol.ts';
 import { RequestMeter } from './request-meter.ts';
-
-const REPLACEMENT_CHARACTER = '\ufffd';
 
 export interface DecodedTokens {
   readonly text: string;

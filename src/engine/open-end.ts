@@ -4,11 +4,11 @@
  * way to one that begins with their text and goes on ("token healing", S. Lundberg 2023,
  * https://github.com/guidance-ai/guidance). Knows nothing of models.
  */
+import { REPLACEMENT_CHARACTER } from '../tokenizer/detokenizer.ts';
 import type { TextTokenizer } from '../tokenizer/tokenizer.ts';
 
 /** Tokens that may give way at most; words and indents that are written in more are rarely one. */
 const MAX_OPEN_TOKENS = 6;
-const REPLACEMENT_CHARACTER = '\ufffd';
 
 /** A token of the prompt, with those behind it. */
 export interface OpenToken {

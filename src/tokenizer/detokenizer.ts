@@ -4,7 +4,8 @@
  */
 import type { TokenDecoder } from './tokenizer.ts';
 
-const REPLACEMENT_CHARACTER = '\ufffd';
+/** What bytes decode to that are no whole character. */
+export const REPLACEMENT_CHARACTER = '\ufffd';
 /** After so many tokens what is undecodable will stay so, but for one last character. */
 const MAX_HELD_TOKENS = 8;
 /** A character has at most four bytes, so an unfinished one has at most three tokens. */
