@@ -66,17 +66,19 @@ export class KvStore {
     const roomBytes = this.memory.budgetBytes - this.usage.runningBytes;
     if (numBytes > roomBytes) return null;
     const sequences = isReusing ? this.sharedSequences() : [];
-    const found = longestPrefix(sequences, settled(request), isDrafting);
+    const prompt = settled(request);
+    const found = longestPrefix(sequences, prompt, isDrafting);
+    const earlierText = found === null || !isDrafting ? [] : earlierTextFor(found.kv, prompt);
     const isKept = found !== null && this.prefixes.has(found.kv);
     const canCopy = numBytes + (isKept ? found.kv.numBytes : 0) <= roomBytes;
     let kv: SequenceKv;
     if (isKept && this.isMovable(found, numPositions, canCopy)) {
-      kv = this.move(found, request);
+      kv = this.move(found, request, earlierText);
     } else {
       // As the latest used it is the last to make way, and there is room for it.
       if (isKept && canCopy) this.prefixes.touch(found.kv);
       while (this.prefixes.numBytes + numBytes > roomBytes) this.free(this.prefixes.evict()!);
-      kv = this.allocate(request, numBytes, found);
+      kv = this.allocate(request, numBytes, earlierText);
       if (found !== null && canCopy) copyPrefix(found, kv);
     }
     this.running.add(kv);
@@ -97,13 +99,13 @@ export class KvStore {
     return [...this.prefixes.sequences, ...[...this.running].filter(({ isShared }) => isShared)];
   }
 
-  private allocate(request: KvRequest, numBytes: number, found: FoundPrefix | null): SequenceKv {
+  private allocate(request: KvRequest, numBytes: number, earlierText: readonly number[]): SequenceKv {
     const { promptTokenIds, numPositions, isDrafting, isShared } = request;
     return {
       target: this.targetCaches.take(numPositions),
       mtp: isDrafting ? (this.mtpCaches?.take(numPositions) ?? null) : null,
       tokenIds: [...promptTokenIds],
-      earlierText: found === null ? [] : earlierTextFor(found.kv, settled(request)),
+      earlierText,
       numBytes,
       isShared,
     };
@@ -119,13 +121,16 @@ export class KvStore {
     return !canCopy || numReused >= MIN_MOVED_SHARE * kv.target.length;
   }
 
-  private move({ kv, numPositions }: FoundPrefix, request: KvRequest): SequenceKv {
+  private move(
+    { kv, numPositions }: FoundPrefix,
+    request: KvRequest,
+    earlierText: readonly number[],
+  ): SequenceKv {
     this.prefixes.remove(kv);
     kv.target.rewindTo(numPositions);
     // May hold less, where the sequence that begins does not draft.
     kv.mtp?.rewindTo(Math.min(kv.mtp.length, numPositions));
     const { promptTokenIds, isShared } = request;
-    const earlierText = earlierTextFor(kv, settled(request));
     return { ...kv, tokenIds: [...promptTokenIds], earlierText, isShared };
   }
 
