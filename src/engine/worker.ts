@@ -19,6 +19,7 @@ import { Outbox } from './outbox.ts';
 import { PlainStepSchedule } from './plain-step-schedule.ts';
 import type { MainMessage, WorkerMessage, WorkerOptions } from './protocol.ts';
 import { Scheduler } from './scheduler.ts';
+import { warmUp } from './warm-up.ts';
 import type { WorkerContext } from './worker-context.ts';
 
 function describe(manifest: ModelManifest): ModelDescription {
@@ -48,7 +49,6 @@ async function start(
   const { fim } = manifest;
   post({ type: 'model-loaded', model: describe(manifest), fim, kvMemory, isExact, loadSeconds });
   const measured = options.measured ?? (await calibrate(model));
-  post({ type: 'engine-ready', tuning: { numThreads, numWorkers, measured } });
   const costs = new SharingCosts(measured);
   const context: WorkerContext = {
     model,
@@ -59,6 +59,8 @@ async function start(
     plainSteps: new PlainStepSchedule(),
     lockstep: new Lockstep(model, (numSharing) => costs.of(numSharing)),
   };
+  await warmUp(context, kvMemory);
+  post({ type: 'engine-ready', tuning: { numThreads, numWorkers, measured } });
   return { model, context };
 }
 
