@@ -5,9 +5,15 @@ export const round = (value: number): number => Math.round(value * 1000) / 1000;
 
 export const format = (value: number, digits = 2): string => value.toFixed(digits);
 
-/** Rates of positions, '-' where nothing was drafted. */
+/** Later positions are those of few rounds. */
+const NUM_LISTED_POSITIONS = 8;
+
+/** Rates of the first positions, '-' where nothing was drafted. */
 export const formatRates = (rates: readonly (number | null)[]): string =>
-  rates.map((rate) => (rate === null ? '-' : format(rate))).join(' ');
+  rates
+    .slice(0, NUM_LISTED_POSITIONS)
+    .map((rate) => (rate === null ? '-' : format(rate)))
+    .join(' ');
 
 /** The value that so many per cent of all are not above. */
 export function percentile(values: readonly number[], percent: number): number {

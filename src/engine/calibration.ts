@@ -4,13 +4,15 @@ import type { MeasuredBySharing, MeasuredCosts } from '../decoding/step-costs.ts
 import type { KvCache, SharedModels } from '../model/target-model.ts';
 import type { LoadedModel } from './loaded-model.ts';
 import { NUM_WARM_UP_STEPS } from './plain-step-schedule.ts';
-import { verifyRatios } from './verify-ratios.ts';
+import { LAST_NARROW_WIDTH, verifyRatios } from './verify-ratios.ts';
 
 const BUDGET_SECONDS = 2.2;
 const MIN_REPETITIONS = 3;
 const MAX_REPETITIONS = 25;
 /** Steps run back to back per sample, as in real decoding, after one that warms the caches and is not counted. */
 const STEPS_PER_SAMPLE = 3;
+/** Of verifies wider than LAST_NARROW_WIDTH, those that are timed beside the widest. */
+const WIDE_WIDTHS: ReadonlySet<number> = new Set([12, 13, 16]);
 /** Where the cost of width is measured; it is scaled from there. */
 const REFERENCE_LENGTH = 256;
 /** Of passes that several sequences share, each number of sequences by itself. */
@@ -38,7 +40,9 @@ async function calibrateAlone(model: LoadedModel): Promise<MeasuredCosts> {
   const state = new Float32Array(manifest.hiddenSize).fill(0.1);
   const plainSamples = lengths.map((): number[] => []);
   const verifySamples = Array.from({ length: maxWidth + 1 }, (): number[] => []);
-  const widths = [...verifySamples.keys()].slice(2);
+  const widths = [...verifySamples.keys()].filter(
+    (width) => width >= 2 && (width <= LAST_NARROW_WIDTH || width === maxWidth || WIDE_WIDTHS.has(width)),
+  );
   const chainSamples: number[] = [];
   const start = performance.now();
   for (let repetition = 0; repetition < MAX_REPETITIONS; repetition += 1) {
@@ -99,7 +103,8 @@ async function calibrateShared(
   const draftCaches = mtp === null ? [] : each(() => mtpCaches!.take(length + 1));
   const hiddenStates = new Float32Array(manifest.hiddenSize).fill(0.1);
   // The plain step last, so that the others do not slow it.
-  const widths = [2, 3, Math.min(6, maxWidth), maxWidth, 1];
+  const verified = new Set([2, 3, 6, LAST_NARROW_WIDTH, maxWidth].map((width) => Math.min(width, maxWidth)));
+  const widths = [...verified, 1];
   const samples = widths.map((): number[] => []);
   const chainSamples: number[] = [];
   const start = performance.now();

@@ -51,7 +51,7 @@ export async function loadModel(
           numThreads: askedThreads,
         };
   const targetCaches = new OnnxKvCachePool(manifest.target, manifest.contextLength);
-  const found = await exactWidths(target, targetCaches);
+  const found = await exactWidths(target, targetCaches, manifest.maxSpecTokens + 1);
   if (found !== null) target.widths = found;
   return {
     manifest,

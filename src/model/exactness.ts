@@ -8,11 +8,14 @@ import type { ExactWidths, KvCachePool, SharedTarget, TargetModel } from './targ
 
 /** Narrow forwards end before the caches are bound longer (LENGTH_STEP of onnx-kv-cache.ts), wide ones behind that. */
 const CONTEXT_LENGTH = 59;
-const MAX_CHECKED_WIDTH = 9;
 
-/** Null where the logits depend on the width of a forward. */
-export async function exactWidths(target: OnnxTargetModel, caches: KvCachePool): Promise<ExactWidths | null> {
-  const numTokens = CONTEXT_LENGTH + 2 * MAX_CHECKED_WIDTH;
+/** Null where the logits depend on the width of a forward, of at most `maxWidth` tokens. */
+export async function exactWidths(
+  target: OnnxTargetModel,
+  caches: KvCachePool,
+  maxWidth: number,
+): Promise<ExactWidths | null> {
+  const numTokens = CONTEXT_LENGTH + 2 * maxWidth;
   const tokenIds = Array.from({ length: numTokens }, (_, index) => (index * 7919 + 13) % target.vocabSize);
   const cache = caches.take(numTokens);
   const context = tokenIds.slice(0, CONTEXT_LENGTH + 1);
@@ -24,9 +27,9 @@ export async function exactWidths(target: OnnxTargetModel, caches: KvCachePool):
   };
   try {
     await target.forwardAtWidth(cache, context);
-    const reference = await logitsAtWidth(MAX_CHECKED_WIDTH + 1);
+    const reference = await logitsAtWidth(maxWidth + 1);
     const differing: number[] = [];
-    for (let width = 1; width <= MAX_CHECKED_WIDTH; width += 1) {
+    for (let width = 1; width <= maxWidth; width += 1) {
       const logits = await logitsAtWidth(width);
       if (logits.some((logit, index) => !Object.is(logit, reference[index]))) differing.push(width);
     }
@@ -51,7 +54,7 @@ export async function isSharedPassExact(
       { length: numTokens },
       (__, index) => (index * 7919 + sequence) % target.vocabSize,
     );
-    return { cache: caches.take(numTokens + MAX_CHECKED_WIDTH), context };
+    return { cache: caches.take(numTokens + shared.maxWidth), context };
   });
   try {
     for (const { cache, context } of sequences) await target.forward(cache, context);

@@ -93,7 +93,7 @@ export interface FimFormat {
 }
 
 const DEFAULT_SPEC_TOKENS = 3;
-const MAX_SPEC_TOKENS = 8;
+const MAX_SPEC_TOKENS = 16;
 
 /** A checked model folder. Paths are absolute. */
 export interface ModelManifest {

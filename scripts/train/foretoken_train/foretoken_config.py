@@ -9,8 +9,8 @@ from .quantise import Precision
 from .tokenizer import FIM_MIDDLE, FIM_PREFIX, FIM_SUFFIX
 
 FORMAT_VERSION = 1
-NUM_SPEC_TOKENS = 8
-MAX_SPEC_TOKENS = 8
+NUM_SPEC_TOKENS = 16
+MAX_SPEC_TOKENS = 16
 # Suffix first: the middle goes on where the prefix ends. Prefix first, no held-out line was ever right (docs/log.md).
 FIM_ORDER = "spm"
 # Graphs that take several sequences in one pass over the weights.

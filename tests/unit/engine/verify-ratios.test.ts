@@ -20,6 +20,13 @@ describe('verifyRatios', () => {
     expect(rounded(ratios)).toEqual([1, 1, 1.2, 1.4, 1.4, 1.6, 1.6, 1.8, 1.8, 2]);
   });
 
+  it('rises less beyond nine tokens, and never falls there', () => {
+    const ratios = verifyRatios([2, 3, 6, 9, 17], [1.2, 1.4, 1.6, 2, 2.4], { least: 1 });
+    expect(rounded(ratios.slice(8))).toEqual([1.8, 2, 2.05, 2.1, 2.15, 2.2, 2.25, 2.3, 2.35, 2.4]);
+    const disturbed = verifyRatios([2, 3, 6, 9, 17], [1.2, 1.4, 1.6, 2, 1.5], { least: 1 });
+    expect(rounded(disturbed.slice(9))).toEqual(Array.from({ length: 9 }, () => 2));
+  });
+
   it('is one line where there are not two widths of each kind', () => {
     expect(rounded(verifyRatios([2, 3], [1.2, 1.3], { least: 1 }))).toEqual([1, 1, 1.2, 1.3]);
   });

@@ -119,7 +119,7 @@ describe('readManifest', () => {
     write('genai_config.json', { model });
     expect(await readManifest(folder)).toMatchObject({
       numSpecTokens: 3,
-      maxSpecTokens: 8,
+      maxSpecTokens: 16,
       fim: null,
       hasChatTemplate: false,
     });
