@@ -8,13 +8,16 @@ import type { ExactWidths, KvCachePool, SharedTarget, TargetModel } from './targ
 
 /** Narrow forwards end before the caches are bound longer (LENGTH_STEP of onnx-kv-cache.ts), wide ones behind that. */
 const CONTEXT_LENGTH = 59;
+/** A model that drafts nothing or little is checked up to here. */
+const LEAST_CHECKED_WIDTH = 9;
 
-/** Null where the logits depend on the width of a forward, of at most `maxWidth` tokens. */
+/** Null where the logits depend on the width of a forward that decides up to `mostDecided` tokens. */
 export async function exactWidths(
   target: OnnxTargetModel,
   caches: KvCachePool,
-  maxWidth: number,
+  mostDecided: number,
 ): Promise<ExactWidths | null> {
+  const maxWidth = Math.max(LEAST_CHECKED_WIDTH, mostDecided);
   const numTokens = CONTEXT_LENGTH + 2 * maxWidth;
   const tokenIds = Array.from({ length: numTokens }, (_, index) => (index * 7919 + 13) % target.vocabSize);
   const cache = caches.take(numTokens);
