@@ -11,8 +11,8 @@ import { fixedDepth, noDrafts, lookedUpDrafts, type DraftPlan } from './draft-pl
 import { NOTHING_FOUND, type LookedUp } from './prompt-lookup.ts';
 import type { StepCosts } from './step-costs.ts';
 
-/** Weight of one round in the running rate. */
-const SMOOTHING = 0.06;
+/** Weight of one round in the running rate: the luck of a few must not sway it (docs/log.md, "What else a round could gain"). */
+const SMOOTHING = 0.03;
 /** Drafting is not taken up again sooner, and must pay for what the module catches up with in so many rounds. */
 const MIN_ROUNDS_WITHOUT_DRAFTS = 16;
 const ROUNDS_TO_PAY = 24;
@@ -34,12 +34,17 @@ interface Choice {
   readonly numDraftTokens: number;
 }
 
+/** Of a round. */
+interface Pace {
+  readonly tokens: number;
+  readonly seconds: number;
+}
+
 export class DraftLength {
   private readonly estimate: AcceptanceEstimate;
   private costs: StepCosts;
-  /** Running means over rounds; null before the first. */
-  private tokens: number | null = null;
-  private seconds = 0;
+  /** Means over the rounds so far, that of the best fixed depth before them; null before the first is planned. */
+  private pace: Pace | null = null;
   private numRoundsWithoutDrafts = 0;
   private pendingTokens = 0;
   /** Acceptance that first drafts would have had of late, by how sure the target was; null where they were made. */
@@ -53,6 +58,7 @@ export class DraftLength {
 
   /** From now on steps cost this: the sequence shares its passes with more others, or with fewer. */
   useCosts(costs: StepCosts): void {
+    if (costs !== this.costs) this.pace = null;
     this.costs = costs;
   }
 
@@ -108,14 +114,13 @@ export class DraftLength {
       this.outlook ??= expected;
       this.outlook += OUTLOOK_SMOOTHING * (expected - this.outlook);
     }
+    const { pace } = this;
+    if (pace === null) return;
     const seconds = this.verifySeconds(numDraftTokens, contextLength) + this.costs.draftSeconds(numDrafted);
-    if (this.tokens === null) {
-      this.tokens = numAccepted + 1;
-      this.seconds = seconds;
-      return;
-    }
-    this.tokens += SMOOTHING * (numAccepted + 1 - this.tokens);
-    this.seconds += SMOOTHING * (seconds - this.seconds);
+    this.pace = {
+      tokens: pace.tokens + SMOOTHING * (numAccepted + 1 - pace.tokens),
+      seconds: pace.seconds + SMOOTHING * (seconds - pace.seconds),
+    };
   }
 
   /** Whether single drafts, of which `outlook` is expected, would pay for themselves and for catching up. */
@@ -142,16 +147,22 @@ export class DraftLength {
     return best;
   }
 
-  /** What the rounds reach; before the first one, what the best depth promises. Never less than without drafts. */
+  /** What the rounds reach; never less than without drafts. */
   private tokensPerSecond(maxDraftTokens: number, length: number): number {
-    let best = 1 / this.verifySeconds(0, length);
-    if (this.tokens !== null) return Math.max(best, this.tokens / this.seconds);
+    const { tokens, seconds } = (this.pace ??= this.expectedPace(maxDraftTokens, length));
+    return Math.max(tokens / seconds, 1 / this.verifySeconds(0, length));
+  }
+
+  /** Of the best fixed depth. */
+  private expectedPace(maxDraftTokens: number, length: number): Pace {
+    let best: Pace = { tokens: 1, seconds: this.verifySeconds(0, length) };
     let tokens = 1;
     let reach = 1;
     for (let depth = 1; depth <= maxDraftTokens; depth += 1) {
       reach *= this.estimate.atPosition(depth - 1);
       tokens += reach;
-      best = Math.max(best, tokens / (this.verifySeconds(depth, length) + this.costs.draftSeconds(depth)));
+      const seconds = this.verifySeconds(depth, length) + this.costs.draftSeconds(depth);
+      if (tokens / seconds > best.tokens / best.seconds) best = { tokens, seconds };
     }
     return best;
   }

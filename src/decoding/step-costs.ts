@@ -14,6 +14,8 @@ const NUM_PRIOR = 4;
 const FORWARD_SMOOTHING = 0.02;
 /** Of what drafts and the rest of a round take. */
 const SMOOTHING = 0.05;
+/** How far a round without drafts goes back to what they cost at start. */
+const FORGETTING = 0.005;
 /** No forward is believed to take less than this share of what it took at start. */
 const LEAST_SHARE = 0.25;
 /** What the module takes for a token that it catches up with, relative to a draft, before any was measured. */
@@ -36,6 +38,10 @@ class RunningScale {
 
   observe(ratio: number): void {
     this.value += SMOOTHING * (Math.min(ratio, 2 * this.value) - this.value);
+  }
+
+  forget(): void {
+    this.value -= FORGETTING * Math.max(0, this.value - 1);
   }
 }
 
@@ -108,6 +114,12 @@ export class StepCosts {
 
   observeDraft(numDraftTokens: number, seconds: number): void {
     this.draftScale.observe(seconds / this.measured.draftSeconds[numDraftTokens]!);
+  }
+
+  /** Of a round without drafts: a slow moment that ended drafting must not end it for good. */
+  observeNoDrafts(): void {
+    this.draftScale.forget();
+    this.catchUpScale.forget();
   }
 
   observeCatchUp(numTokens: number, seconds: number): void {

@@ -212,12 +212,11 @@ function learn(
 ): void {
   costs.observeVerify(round.numDraftTokens + 1, round.contextLength, round.verifySeconds);
   const { numPending } = draftLength;
-  if (round.numDrafted > 0) {
-    const seconds = secondsOfDrafts(round);
-    // What the module has to catch up with once is not what drafting goes on to cost.
-    if (numPending === 0) costs.observeDraft(round.numDrafted, seconds);
-    else costs.observeCatchUp(numPending, Math.max(0, seconds - costs.draftSeconds(round.numDrafted)));
-  }
+  const seconds = secondsOfDrafts(round);
+  // What the module has to catch up with once is not what drafting goes on to cost.
+  if (round.numDrafted === 0) costs.observeNoDrafts();
+  else if (numPending === 0) costs.observeDraft(round.numDrafted, seconds);
+  else costs.observeCatchUp(numPending, Math.max(0, seconds - costs.draftSeconds(round.numDrafted)));
   draftLength.record(round);
   acceptance.record(round);
 }

@@ -65,6 +65,22 @@ describe('DraftLength', () => {
     expect(depthOf(withRates(0.8, costs))).toBeGreaterThan(before);
   });
 
+  it('does not take one lucky round for what rounds can reach', () => {
+    const draftLength = withRates(0.75, cheap);
+    const before = depthOf(draftLength);
+    expect(before).toBeGreaterThan(1);
+    const margins = Array<number>(MAX_DRAFTS).fill(SURE);
+    draftLength.record({
+      ...AT_16,
+      numDrafted: MAX_DRAFTS,
+      numDraftTokens: MAX_DRAFTS,
+      margins,
+      numAccepted: MAX_DRAFTS,
+      numRight: MAX_DRAFTS,
+    });
+    expect(depthOf(draftLength)).toBeGreaterThanOrEqual(before);
+  });
+
   it('does not draft where drafts cost more than they bring', () => {
     expect(depthOf(withRates(1, dear))).toBe(0);
   });

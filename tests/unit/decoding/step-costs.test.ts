@@ -130,6 +130,20 @@ describe('StepCosts', () => {
     expect(costs.draftSeconds(1)).toBeCloseTo(0.525, 12);
   });
 
+  it('goes back to what drafts cost at start while none are made, if they have come to cost more', () => {
+    const costs = newCosts();
+    for (let round = 0; round < 100; round += 1) costs.observeDraft(1, 5);
+    expect(costs.draftSeconds(1)).toBeGreaterThan(2);
+    for (let round = 0; round < 139; round += 1) costs.observeNoDrafts();
+    expect(costs.draftSeconds(1)).toBeGreaterThan(1);
+    for (let round = 0; round < 1000; round += 1) costs.observeNoDrafts();
+    expect(costs.draftSeconds(1)).toBeCloseTo(0.5, 1);
+    for (let round = 0; round < 100; round += 1) costs.observeDraft(1, 0.1);
+    const cheaper = costs.draftSeconds(1);
+    costs.observeNoDrafts();
+    expect(costs.draftSeconds(1)).toBe(cheaper);
+  });
+
   it('follows what a round takes beside its forwards, one wild value counted as twice the usual', () => {
     const costs = newCosts();
     expect(costs.roundSeconds).toBe(0);
