@@ -43,7 +43,7 @@ interface Pace {
 export class DraftLength {
   private readonly estimate: AcceptanceEstimate;
   private costs: StepCosts;
-  /** Means over the rounds so far, that of the best fixed depth before them; null before the first is planned. */
+  /** Means over the rounds so far, that of the best fixed depth before them; null before the first at these costs is planned. */
   private pace: Pace | null = null;
   private numRoundsWithoutDrafts = 0;
   private pendingTokens = 0;

@@ -14,7 +14,7 @@ const NUM_PRIOR = 4;
 const FORWARD_SMOOTHING = 0.02;
 /** Of what drafts and the rest of a round take. */
 const SMOOTHING = 0.05;
-/** How far a round without drafts goes back to what they cost at start. */
+/** How far the costs of drafts go back, each round without any, to what they were at start. */
 const FORGETTING = 0.005;
 /** No forward is believed to take less than this share of what it took at start. */
 const LEAST_SHARE = 0.25;
