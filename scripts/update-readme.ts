@@ -10,6 +10,7 @@ import { healingTable, type HealingRecord } from './bench/healing-record.ts';
 import { prefixSentence, type PrefixRecord } from './bench/prefix-record.ts';
 import { acceptanceTable, benchTables, otherHourSentence } from './bench/readme-tables.ts';
 import type { AcceptanceRecord, BenchRecord } from './bench/records.ts';
+import { samplingTable, type SamplingRecord } from './bench/sampling-record.ts';
 import { serverTable, type ServerRecord } from './bench/server-record.ts';
 import { typingTable, type TypingRecord } from './bench/typing-record.ts';
 
@@ -61,6 +62,7 @@ const blocks = {
   healing: healingTable((await results('healing')) as HealingRecord),
   prefix: prefixSentence((await results('prefix')) as PrefixRecord),
   typing: typingTable((await results('typing')) as TypingRecord),
+  sampling: samplingTable((await results('sampling')) as SamplingRecord),
   server: serverTable((await results('server')) as ServerRecord),
   adversarial: benchTables((await results('adversarial')) as BenchRecord),
   // Measured only where the other runtimes were installed.

@@ -1,12 +1,12 @@
 /** Log probabilities of the target's own distribution, before temperature, truncation and penalties. */
 
-/** log(sum(exp(logits))). logits: [vocabSize] */
+import { LogitsScan, NO_BOUND } from './logits-scan.ts';
+
+/** log(sum(exp(logits))), to some 2e-7. logits: [vocabSize] */
 export function logSumExp(logits: Float32Array): number {
-  let max = -Infinity;
-  for (const logit of logits) if (logit > max) max = logit;
-  let sum = 0;
-  for (const logit of logits) sum += Math.exp(logit - max);
-  return max + Math.log(sum);
+  const scan = LogitsScan.holding(logits);
+  const greatest = scan.greatest();
+  return greatest + Math.log(scan.mass(1, greatest, NO_BOUND));
 }
 
 export interface RankedToken {

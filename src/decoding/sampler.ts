@@ -4,12 +4,16 @@
  * choice is a pure function of logits, parameters, history and position, so target and draft agree where their
  * logits do, and the text never depends on speculation. Knows nothing of models.
  */
-import { gumbel, NoisyMaximum, positionKey, tokenBits } from './random.ts';
+import { LogitsScan, NO_BOUND } from './logits-scan.ts';
+import { positionKey } from './random.ts';
 import type { SamplingParams } from './sampling-params.ts';
-import { isTruncating, remainingTokens } from './truncation.ts';
+import { isTruncating, Truncation } from './truncation.ts';
+
+/** Below it a temperature is 0, as in vLLM (_SAMPLING_EPS): no noise could change the choice. */
+const LEAST_TEMPERATURE = 1e-5;
 
 /** Index of the greatest value; the lowest on a tie. */
-export function argmax(values: Float32Array | Float64Array): number {
+export function argmax(values: Float32Array): number {
   let best = 0;
   let bestValue = values[0]!;
   for (let index = 1; index < values.length; index += 1) {
@@ -25,49 +29,52 @@ export function argmax(values: Float32Array | Float64Array): number {
 /** One sequence's sampler: parameters, and the history that penalties look at. */
 export class Sampler {
   private readonly params: SamplingParams;
-  private readonly isAdjusting: boolean;
+  private readonly isGreedy: boolean;
   private readonly isTruncating: boolean;
-  private readonly isInPrompt: Uint8Array; // [vocabSize]
-  private readonly numGenerated: Uint32Array; // [vocabSize]
-  private readonly scratch: Float64Array; // [vocabSize]
-  private readonly maximum = new NoisyMaximum();
+  private readonly isAdjusting: boolean;
+  private readonly promptTokenIds: ReadonlySet<number>;
+  /** By token id, how often it was generated: those of the prompt, and those generated. */
+  private readonly numGenerated: Map<number, number>;
   /**
    * How far the latest choice led over the next best token, in nats, noise included: the target chooses the same unless
    * its logits differ by more. Infinity where nothing else could be chosen.
    */
   margin = Infinity;
 
-  constructor(params: SamplingParams, promptTokenIds: readonly number[], vocabSize: number) {
+  constructor(params: SamplingParams, promptTokenIds: readonly number[]) {
     this.params = params;
-    this.isTruncating = params.temperature > 0 && isTruncating(params);
+    this.isGreedy = params.temperature < LEAST_TEMPERATURE;
+    this.isTruncating = isTruncating(params);
     this.isAdjusting =
       params.presencePenalty !== 0 ||
       params.frequencyPenalty !== 0 ||
       params.repetitionPenalty !== 1 ||
       params.logitBias.size > 0;
-    this.isInPrompt = new Uint8Array(this.isAdjusting ? vocabSize : 0);
-    this.numGenerated = new Uint32Array(this.isAdjusting ? vocabSize : 0);
-    this.scratch = new Float64Array(this.isAdjusting || this.isTruncating ? vocabSize : 0);
-    if (this.isAdjusting) for (const tokenId of promptTokenIds) this.isInPrompt[tokenId] = 1;
+    this.promptTokenIds = new Set(this.isAdjusting ? promptTokenIds : []);
+    this.numGenerated = new Map([...this.promptTokenIds].map((tokenId) => [tokenId, 0]));
   }
 
   /** Adds a token to the history. */
   push(tokenId: number): void {
-    if (this.isAdjusting) this.numGenerated[tokenId]! += 1;
+    if (this.isAdjusting) this.numGenerated.set(tokenId, (this.numGenerated.get(tokenId) ?? 0) + 1);
   }
 
   /** Takes back tokens that were pushed only to draft on. */
   pop(tokenIds: readonly number[]): void {
-    if (this.isAdjusting) for (const tokenId of tokenIds) this.numGenerated[tokenId]! -= 1;
+    if (!this.isAdjusting) return;
+    for (const tokenId of tokenIds) {
+      const count = this.numGenerated.get(tokenId)! - 1;
+      if (count > 0 || this.promptTokenIds.has(tokenId)) this.numGenerated.set(tokenId, count);
+      else this.numGenerated.delete(tokenId);
+    }
   }
 
   /** The token at `position` of the sequence. logits: [vocabSize], left as they are. */
   choose(logits: Float32Array, position: number): number {
-    const adjusted = this.isAdjusting ? this.adjust(logits) : logits;
-    const { temperature } = this.params;
-    if (temperature === 0) return this.chooseGreatest(adjusted);
-    const key = positionKey(this.params.seed, position);
-    return this.isTruncating ? this.chooseTruncated(adjusted, key) : this.chooseSampled(adjusted, key);
+    if (this.isGreedy && !this.isAdjusting) return this.chooseGreatest(logits);
+    const scan = LogitsScan.holding(logits);
+    if (this.isAdjusting) this.adjust(scan.logits);
+    return this.isGreedy ? this.chooseGreatest(scan.logits) : this.chooseSampled(scan, position);
   }
 
   /** As `choose`, one of `tokenIds`. */
@@ -78,7 +85,7 @@ export class Sampler {
   }
 
   /** As `argmax`, with the margin; four at a time, of which few have one to look at. */
-  private chooseGreatest(values: Float32Array | Float64Array): number {
+  private chooseGreatest(values: Float32Array): number {
     const { length } = values;
     let best = 0;
     let bestValue = -Infinity;
@@ -106,46 +113,35 @@ export class Sampler {
     return best;
   }
 
-  private chooseSampled(adjusted: Float32Array | Float64Array, key: number): number {
-    const { maximum } = this;
-    maximum.find(adjusted, 1 / this.params.temperature, key);
-    this.margin = maximum.lead;
-    return maximum.tokenId;
-  }
-
-  private chooseTruncated(adjusted: Float32Array | Float64Array, key: number): number {
-    const { scratch } = this;
+  private chooseSampled(scan: LogitsScan, position: number): number {
+    const key = positionKey(this.params.seed, position);
     const scale = 1 / this.params.temperature;
-    for (let tokenId = 0; tokenId < adjusted.length; tokenId += 1)
-      scratch[tokenId] = adjusted[tokenId]! * scale;
-    let best = 0;
-    let bestValue = -Infinity;
-    let nextValue = -Infinity;
-    for (const tokenId of remainingTokens(scratch, this.params)) {
-      const value = scratch[tokenId]! + gumbel(tokenBits(key, tokenId));
-      if (value > bestValue) {
-        nextValue = bestValue;
-        bestValue = value;
-        best = tokenId;
-      } else if (value > nextValue) nextValue = value;
-    }
-    this.margin = bestValue - nextValue;
-    return best;
+    if (this.isTruncating) {
+      const truncation = new Truncation(scan, this.params);
+      scan.findNoisy(scale, key, truncation.bound);
+      // Who leads among many leads among those that remain, if it is one of them; if not, none behind it is.
+      for (let last = lessProbable(scan); !truncation.keeps(last); last = lessProbable(scan))
+        scan.findNoisy(scale, key, scan.boundAt(last));
+    } else scan.findNoisy(scale, key, NO_BOUND);
+    this.margin = scan.lead;
+    return scan.tokenId;
   }
 
   /** Penalties as in vLLM: repetition over prompt and output, presence and frequency over the output; then bias. */
-  private adjust(logits: Float32Array): Float64Array {
-    const { scratch, numGenerated, isInPrompt } = this;
+  private adjust(logits: Float32Array): void {
     const { presencePenalty, frequencyPenalty, repetitionPenalty, logitBias } = this.params;
-    for (let tokenId = 0; tokenId < logits.length; tokenId += 1) {
-      let logit = logits[tokenId]!;
-      const count = numGenerated[tokenId]!;
-      if (count > 0 || isInPrompt[tokenId] === 1)
-        logit = logit > 0 ? logit / repetitionPenalty : logit * repetitionPenalty;
-      if (count > 0) logit -= presencePenalty + frequencyPenalty * count;
-      scratch[tokenId] = logit;
+    for (const [tokenId, count] of this.numGenerated) {
+      const logit = logits[tokenId]!;
+      const repeated = logit > 0 ? logit / repetitionPenalty : logit * repetitionPenalty;
+      logits[tokenId] = count > 0 ? repeated - presencePenalty - frequencyPenalty * count : repeated;
     }
-    for (const [tokenId, bias] of logitBias) scratch[tokenId]! += bias;
-    return scratch;
+    for (const [tokenId, bias] of logitBias) logits[tokenId]! += bias;
   }
+}
+
+/** Of the two that a scan found. */
+function lessProbable({ logits, tokenId, nextTokenId }: LogitsScan): number {
+  if (nextTokenId === -1) return tokenId;
+  const [first, next] = [logits[tokenId]!, logits[nextTokenId]!];
+  return first < next || (first === next && tokenId > nextTokenId) ? tokenId : nextTokenId;
 }

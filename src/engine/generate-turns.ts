@@ -40,7 +40,7 @@ export async function* generateTurns(
     clock,
     target,
     cache,
-    sampler: new Sampler(job.sampling, job.promptTokenIds, target.vocabSize),
+    sampler: new Sampler(job.sampling, job.promptTokenIds),
     drafter,
     nextTokenId: -1,
   };

@@ -23,7 +23,7 @@ export async function* replayTurns(
 ): Turns {
   const { target } = context.model;
   const cache = kv.target;
-  const newSampler = (): Sampler => new Sampler(job.sampling, job.promptTokenIds, target.vocabSize);
+  const newSampler = (): Sampler => new Sampler(job.sampling, job.promptTokenIds);
   const state: DecodingState = {
     clock,
     target,

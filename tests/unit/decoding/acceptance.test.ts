@@ -12,7 +12,7 @@ function logitsOf(choices: readonly number[]): Float32Array {
   return logits;
 }
 
-const greedy = (): Sampler => new Sampler(samplingParams(), [], VOCAB_SIZE);
+const greedy = (): Sampler => new Sampler(samplingParams(), []);
 const accept = (drafts: readonly number[], choices: readonly number[]): ReturnType<typeof acceptDrafts> =>
   acceptDrafts(drafts, logitsOf(choices), greedy(), 5, VOCAB_SIZE);
 
@@ -61,7 +61,7 @@ describe('acceptDrafts', () => {
     const row = scriptedLogits(99);
     const logits = new Float32Array(4 * VOCAB_SIZE);
     for (let index = 0; index < 4; index += 1) logits.set(row, index * VOCAB_SIZE);
-    const sampler = new Sampler(params, [], VOCAB_SIZE);
+    const sampler = new Sampler(params, []);
     const chosen = [5, 6, 7, 8].map((position) => sampler.choose(row, position));
     expect(new Set(chosen).size).toBeGreaterThan(1);
     const { tokenIds } = acceptDrafts(chosen.slice(0, 3), logits, sampler, 5, VOCAB_SIZE);
@@ -69,7 +69,7 @@ describe('acceptDrafts', () => {
   });
 
   it('counts the decided tokens in the history, and only those', () => {
-    const sampler = new Sampler(samplingParams({ presencePenalty: 2 }), [], VOCAB_SIZE);
+    const sampler = new Sampler(samplingParams({ presencePenalty: 2 }), []);
     acceptDrafts([4, 5], logitsOf([4, 8, 6]), sampler, 5, VOCAB_SIZE);
     const scores = new Float32Array(VOCAB_SIZE).fill(-10);
     for (const [tokenId, score] of [

@@ -28,7 +28,7 @@ function newState(prompt: Prompt, maxWidth: number, temperature: number): Decodi
     clock: { seconds: 0 },
     target: new ScriptedTarget(maxWidth),
     cache: new ScriptedCache(64),
-    sampler: new Sampler(samplingParams({ temperature, seed: 5 }), prompt.tokenIds, VOCAB_SIZE),
+    sampler: new Sampler(samplingParams({ temperature, seed: 5 }), prompt.tokenIds),
     drafter: new MtpDrafter(mtp, new ScriptedCache(64), HIDDEN_SIZE),
     nextTokenId: -1,
   };

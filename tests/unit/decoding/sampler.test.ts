@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { gumbel, leadingOnes, positionKey, tokenBits } from '../../../src/decoding/random.ts';
+import { gumbel, positionKey, tokenBits } from '../../../src/decoding/random.ts';
 import { Sampler } from '../../../src/decoding/sampler.ts';
 import type { SamplingParams } from '../../../src/decoding/sampling-params.ts';
 import { chiSquare, chiSquareLimit, samplingParams, softmax } from '../../support/sampling.ts';
@@ -15,7 +15,7 @@ function countChoices(
 ): number[] {
   const counts = Array.from({ length: logits.length }, () => 0);
   for (let seed = 0; seed < NUM_SEEDS; seed += 1) {
-    const sampler = new Sampler(samplingParams({ ...params, seed }), [], logits.length);
+    const sampler = new Sampler(samplingParams({ ...params, seed }), []);
     for (const tokenId of history) sampler.push(tokenId);
     counts[sampler.choose(logits, 17)]! += 1;
   }
@@ -35,6 +35,24 @@ const restrictedTo = (kept: ReadonlySet<number>, probabilities: readonly number[
 const descending = (probabilities: readonly number[]): number[] =>
   probabilities.map((_, index) => index).toSorted((a, b) => probabilities[b]! - probabilities[a]!);
 
+/** What min_p, then top_k, then top_p leave, the most probable first. */
+function remainingBySorting(
+  given: Float32Array,
+  { temperature, minP, topK, topP }: SamplingParams,
+): readonly number[] {
+  const probabilities = softmax(given, temperature);
+  const floor = minP * Math.max(...probabilities);
+  let kept = descending(probabilities).filter((id) => probabilities[id]! >= floor);
+  if (topK > 0) kept = kept.slice(0, topK);
+  const total = kept.reduce((sum, id) => sum + probabilities[id]!, 0);
+  let covered = 0;
+  return kept.filter((id) => {
+    const isKept = covered < topP * total;
+    covered += probabilities[id]!;
+    return isKept;
+  });
+}
+
 describe('Sampler', () => {
   const logits = scriptedLogits(12345);
 
@@ -50,7 +68,7 @@ describe('Sampler', () => {
       for (const temperature of [0, 0.8]) {
         const counts = new Set<number>();
         for (let seed = 0; seed < 300; seed += 1) {
-          const sampler = new Sampler(samplingParams({ ...params, temperature, seed }), [], VOCAB_SIZE);
+          const sampler = new Sampler(samplingParams({ ...params, temperature, seed }), []);
           const tokenId = sampler.chooseAmong(among, logits, 17);
           expect(among).toContain(tokenId);
           counts.add(tokenId);
@@ -58,14 +76,14 @@ describe('Sampler', () => {
         expect(counts).toContain(among[descending([...few])[0]!]);
         expect(counts.size > 1).toBe(temperature > 0);
       }
-      expect(new Sampler(samplingParams({ ...params }), [], VOCAB_SIZE).chooseAmong([4], logits, 1)).toBe(4);
+      expect(new Sampler(samplingParams({ ...params }), []).chooseAmong([4], logits, 1)).toBe(4);
     },
   );
 
   it('samples among two tokens by their odds', () => {
     const chosen = [0, 0];
     for (let seed = 0; seed < NUM_SEEDS; seed += 1) {
-      const sampler = new Sampler(samplingParams({ temperature: 1, seed }), [], VOCAB_SIZE);
+      const sampler = new Sampler(samplingParams({ temperature: 1, seed }), []);
       chosen[sampler.chooseAmong([3, 9], logits, 17) === 3 ? 0 : 1]! += 1;
     }
     expectDistribution(chosen, softmax(Float32Array.of(logits[3]!, logits[9]!), 1));
@@ -73,7 +91,7 @@ describe('Sampler', () => {
 
   it('samples the softmax over positions under one seed', () => {
     const counts = Array.from({ length: VOCAB_SIZE }, () => 0);
-    const sampler = new Sampler(samplingParams({ temperature: 1, seed: 3 }), [], VOCAB_SIZE);
+    const sampler = new Sampler(samplingParams({ temperature: 1, seed: 3 }), []);
     for (let position = 0; position < NUM_SEEDS; position += 1)
       counts[sampler.choose(logits, position)]! += 1;
     expectDistribution(counts, softmax(logits, 1));
@@ -131,7 +149,7 @@ describe('Sampler', () => {
   });
 
   it('takes the greatest logit at temperature 0, the lowest id on a tie', () => {
-    const sampler = new Sampler(samplingParams(), [], 4);
+    const sampler = new Sampler(samplingParams(), []);
     expect(sampler.choose(Float32Array.of(1, 3, 3, 2), 0)).toBe(1);
   });
 
@@ -142,7 +160,7 @@ describe('Sampler', () => {
           const values = new Float32Array(length).fill(-9);
           values[second] = 1;
           values[first] = 3;
-          const greedy = new Sampler(samplingParams(), [], length);
+          const greedy = new Sampler(samplingParams(), []);
           expect(greedy.choose(values, 0)).toBe(first);
           expect(greedy.margin).toBe(length === 1 ? Infinity : first === second ? 12 : 2);
         }
@@ -156,24 +174,61 @@ describe('Sampler', () => {
       const values = Float32Array.from({ length: 500 }, (_, id) => 6 * Math.sin(id * (position + 1)));
       const scores = Array.from(values, (value, id) => value * (1 / 0.8) + gumbel(tokenBits(key, id)));
       const [first, second] = scores.toSorted((a, b) => b - a);
-      const sampler = new Sampler(samplingParams({ temperature: 0.8, seed: 11 }), [], values.length);
+      const sampler = new Sampler(samplingParams({ temperature: 0.8, seed: 11 }), []);
       expect(sampler.choose(values, position)).toBe(scores.indexOf(first!));
       expect(sampler.margin).toBe(first! - second!);
     }
   });
 
+  it.each([
+    {},
+    { topK: 1 },
+    { topK: 40 },
+    { topP: 0.9 },
+    { topP: 0.3 },
+    { minP: 0.05 },
+    { topK: 300, topP: 0.5 },
+    { minP: 0.001, topK: 100, topP: 0.99 },
+  ])('samples among many what a pass over those that remain gives: %j', (given) => {
+    for (const temperature of [0.1, 0.8, 2]) {
+      const params = samplingParams({ ...given, temperature, seed: 7 });
+      const sampler = new Sampler(params, []);
+      for (let position = 0; position < 20; position += 1) {
+        const many = Float32Array.from({ length: 3001 }, (_, id) => 8 * Math.sin(id * id + position));
+        const key = positionKey(7, position);
+        const scores = remainingBySorting(many, params).map((id) => ({
+          id,
+          score: many[id]! / temperature + gumbel(tokenBits(key, id)),
+        }));
+        const [first, second] = scores.toSorted((a, b) => b.score - a.score);
+        expect(sampler.choose(many, position)).toBe(first!.id);
+        const lead = second === undefined ? Infinity : first!.score - second.score;
+        expect(sampler.margin).toBeCloseTo(lead, 9);
+      }
+    }
+  });
+
+  it('takes a temperature next to nothing for none', () => {
+    const sampler = new Sampler(samplingParams({ temperature: Number.MIN_VALUE, topP: 0.9 }), []);
+    for (let position = 0; position < 50; position += 1)
+      expect(sampler.choose(Float32Array.of(-2, -1.001, -1), position)).toBe(2);
+    const cold = new Sampler(samplingParams({ temperature: 2e-5 }), []);
+    for (let position = 0; position < 50; position += 1)
+      expect(cold.choose(Float32Array.of(-200, -101, -100), position)).toBe(2);
+  });
+
   it('says how far its choice led, noise included', () => {
     const four = Float32Array.of(0.5, 1, -2, 3);
-    const greedy = new Sampler(samplingParams(), [], 4);
+    const greedy = new Sampler(samplingParams(), []);
     greedy.choose(four, 0);
     expect(greedy.margin).toBe(2);
-    const alone = new Sampler(samplingParams({ temperature: 1, topK: 1 }), [], 4);
+    const alone = new Sampler(samplingParams({ temperature: 1, topK: 1 }), []);
     alone.choose(four, 0);
     expect(alone.margin).toBe(Infinity);
     for (const more of [{}, { topK: 3 }]) {
       for (let position = 0; position < 50; position += 1) {
         const params = samplingParams({ ...more, temperature: 0.7, seed: 5 });
-        const sampler = new Sampler(params, [], 4);
+        const sampler = new Sampler(params, []);
         const chosen = sampler.choose(four, position);
         const key = positionKey(5, position);
         const allowed = more.topK === 3 ? [0, 1, 3] : [0, 1, 2, 3];
@@ -187,20 +242,9 @@ describe('Sampler', () => {
 
   it('forgets what was pushed only to draft', () => {
     const params = samplingParams({ presencePenalty: 2 });
-    const sampler = new Sampler(params, [], 3);
+    const sampler = new Sampler(params, []);
     sampler.push(0);
     sampler.pop([0]);
     expect(sampler.choose(Float32Array.of(1, 0, 0), 0)).toBe(0);
-  });
-});
-
-describe('leadingOnes', () => {
-  it('bound the noise from above', () => {
-    for (let tokenId = 0; tokenId < 100_000; tokenId += 1) {
-      const bits = tokenBits(positionKey(1, 2), tokenId);
-      expect((leadingOnes(bits) + 1) * Math.LN2).toBeGreaterThanOrEqual(gumbel(bits));
-    }
-    for (const bits of [0, -1, 1, 0x7fffffff, -0x80000000])
-      expect((leadingOnes(bits) + 1) * Math.LN2).toBeGreaterThanOrEqual(gumbel(bits));
   });
 });

@@ -41,7 +41,7 @@ async function decode(
     clock: { seconds: 0 },
     target,
     cache,
-    sampler: new Sampler(params, prompt, VOCAB_SIZE),
+    sampler: new Sampler(params, prompt),
     drafter: new MtpDrafter(mtp, new ScriptedCache(CAPACITY), HIDDEN_SIZE),
     nextTokenId: -1,
   };
@@ -71,7 +71,7 @@ function dropping(depths: readonly number[], round: number): DraftPlan {
 
 /** Token by token from the definition, without any of the code under test but the sampler. */
 function reference(prompt: readonly number[], numTokens: number, params: SamplingParams): number[] {
-  const sampler = new Sampler(params, prompt, VOCAB_SIZE);
+  const sampler = new Sampler(params, prompt);
   const tokenIds: number[] = [];
   while (tokenIds.length < numTokens) {
     const tokenId = sampler.choose(
