@@ -24,6 +24,7 @@ interface Passes {
   greatest(end: number): number;
   count(end: number, value: number): number;
   mass(end: number, scale: number, greatest: number, value: number, tokenId: number): number;
+  lead(end: number): void;
   screen(end: number, keys: number, key: number, scale: number, value: number, tokenId: number): void;
 }
 
@@ -40,11 +41,11 @@ let scan: LogitsScan | undefined;
 export class LogitsScan {
   /** [vocabSize], of the latest `holding`; may be changed. */
   logits: Float32Array;
-  /** The token that `findNoisy` found; 0 where there was none. */
+  /** The token that a search found; 0 where there was none. */
   tokenId = 0;
   /** The one that came second; -1 where there was none. */
   nextTokenId = -1;
-  /** How far the first leads over the second, in nats, noise included; Infinity where it is alone. */
+  /** How far the first leads over the second, in nats, noise included where there was any; Infinity where it is alone. */
   lead = Infinity;
 
   private readonly floats: Float32Array; // [capacity], behind the vocabulary -Infinity up to a multiple of four
@@ -52,11 +53,11 @@ export class LogitsScan {
   private readonly passes: Passes;
   private end = 0;
   // Of the search under way.
+  private isNoisy = false;
+  private scale = 1;
   private key = 0;
-  private scale = 0;
   private bestValue = -Infinity;
   private nextValue = -Infinity;
-  private leastInBits = -Infinity;
 
   private constructor(vocabSize: number) {
     const capacity = filledUp(vocabSize);
@@ -92,15 +93,16 @@ export class LogitsScan {
     return this.passes.mass(this.end, scale / LN2, greatest, value, tokenId);
   }
 
+  /** Finds the greatest logit and the next; of equals the lower id comes first. */
+  findGreatest(): void {
+    this.begin(false, 1, 0);
+    this.passes.lead(this.end);
+    this.lead = this.bestValue - this.nextValue;
+  }
+
   /** Finds, among the tokens before the bound, the greatest of logit times scale and `gumbel` under the key, and the next. */
   findNoisy(scale: number, key: number, { value, tokenId }: Bound): void {
-    this.key = key;
-    this.scale = scale;
-    this.tokenId = 0;
-    this.nextTokenId = -1;
-    this.bestValue = -Infinity;
-    this.nextValue = -Infinity;
-    this.leastInBits = -Infinity;
+    this.begin(true, scale, key);
     this.passes.screen(this.end, this.keys.byteOffset, key, scale / LN2, value, tokenId);
     this.lead = this.bestValue - this.nextValue;
   }
@@ -117,21 +119,34 @@ export class LogitsScan {
     this.end = filledUp(length) * BYTES;
   }
 
+  private begin(isNoisy: boolean, scale: number, key: number): void {
+    this.isNoisy = isNoisy;
+    this.scale = scale;
+    this.key = key;
+    this.tokenId = 0;
+    this.nextTokenId = -1;
+    this.bestValue = -Infinity;
+    this.nextValue = -Infinity;
+  }
+
   /** Called back for the few tokens that may come first or second; returns what others must exceed. */
   private consider(tokenId: number): number {
-    const noisy = this.logits[tokenId]! * this.scale + gumbel(keyedBits(this.key, this.keys[tokenId]!));
-    if (noisy > this.bestValue) {
+    const logit = this.logits[tokenId]!;
+    const value = this.isNoisy
+      ? logit * this.scale + gumbel(keyedBits(this.key, this.keys[tokenId]!))
+      : logit;
+    if (value > this.bestValue) {
       this.nextValue = this.bestValue;
       this.nextTokenId = this.bestValue === -Infinity ? -1 : this.tokenId;
-      this.bestValue = noisy;
+      this.bestValue = value;
       this.tokenId = tokenId;
-    } else if (noisy > this.nextValue) {
-      this.nextValue = noisy;
+    } else if (value > this.nextValue) {
+      this.nextValue = value;
       this.nextTokenId = tokenId;
-    } else return this.leastInBits;
+    }
+    if (!this.isNoisy || this.nextValue === -Infinity) return this.nextValue;
     const inBits = this.nextValue / LN2;
     // The bound is 158 less a float's bits; then more than what f32 can round off on the way.
-    if (inBits > -Infinity) this.leastInBits = inBits - 158 - 1e-3 - 1e-6 * Math.abs(inBits);
-    return this.leastInBits;
+    return inBits - 158 - 1e-3 - 1e-6 * Math.abs(inBits);
   }
 }

@@ -120,10 +120,26 @@
               (i32x4.add (i32x4.splat (i32.shr_u (local.get $at) (i32.const 2))) (v128.const i32x4 0 1 2 3))
               (local.get $bounds)))))))))
       (if (local.get $mask) (then
-        (loop $lanes
-          (local.set $least (f32x4.splat (call $consider
-            (i32.add (i32.shr_u (local.get $at) (i32.const 2)) (i32.ctz (local.get $mask))))))
-          (br_if $lanes
-            (local.tee $mask
-              (i32.and (local.get $mask) (i32.sub (local.get $mask) (i32.const 1))))))))
-      (br_if $next (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 16))) (local.get $end))))))
+        (local.set $least (call $all (local.get $at) (local.get $mask)))))
+      (br_if $next (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 16))) (local.get $end)))))
+
+  ;; As `screen`, without noise: the logits that exceed what `consider` returned last.
+  (func (export "lead") (param $end i32)
+    (local $at i32) (local $mask i32) (local $least v128)
+    (local.set $least (f32x4.splat (f32.const -inf)))
+    (loop $next
+      (local.set $mask (i32x4.bitmask (f32x4.gt (v128.load (local.get $at)) (local.get $least))))
+      (if (local.get $mask) (then
+        (local.set $least (call $all (local.get $at) (local.get $mask)))))
+      (br_if $next (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 16))) (local.get $end)))))
+
+  ;; Tells `consider` the four tokens from $at on that are in the mask, at least one; returns what it returned last.
+  (func $all (param $at i32) (param $mask i32) (result v128)
+    (local $least f32)
+    (loop $lanes
+      (local.set $least (call $consider
+        (i32.add (i32.shr_u (local.get $at) (i32.const 2)) (i32.ctz (local.get $mask)))))
+      (br_if $lanes
+        (local.tee $mask
+          (i32.and (local.get $mask) (i32.sub (local.get $mask) (i32.const 1))))))
+    (f32x4.splat (local.get $least))))

@@ -12,20 +12,6 @@ import { isTruncating, Truncation } from './truncation.ts';
 /** Below it a temperature is 0, as in vLLM (_SAMPLING_EPS): no noise could change the choice. */
 const LEAST_TEMPERATURE = 1e-5;
 
-/** Index of the greatest value; the lowest on a tie. */
-export function argmax(values: Float32Array): number {
-  let best = 0;
-  let bestValue = values[0]!;
-  for (let index = 1; index < values.length; index += 1) {
-    const value = values[index]!;
-    if (value > bestValue) {
-      bestValue = value;
-      best = index;
-    }
-  }
-  return best;
-}
-
 /** One sequence's sampler: parameters, and the history that penalties look at. */
 export class Sampler {
   private readonly params: SamplingParams;
@@ -71,10 +57,12 @@ export class Sampler {
 
   /** The token at `position` of the sequence. logits: [vocabSize], left as they are. */
   choose(logits: Float32Array, position: number): number {
-    if (this.isGreedy && !this.isAdjusting) return this.chooseGreatest(logits);
     const scan = LogitsScan.holding(logits);
     if (this.isAdjusting) this.adjust(scan.logits);
-    return this.isGreedy ? this.chooseGreatest(scan.logits) : this.chooseSampled(scan, position);
+    if (this.isGreedy) scan.findGreatest();
+    else this.findSampled(scan, positionKey(this.params.seed, position));
+    this.margin = scan.lead;
+    return scan.tokenId;
   }
 
   /** As `choose`, one of `tokenIds`. */
@@ -84,47 +72,17 @@ export class Sampler {
     return this.choose(masked, position);
   }
 
-  /** As `argmax`, with the margin; four at a time, of which few have one to look at. */
-  private chooseGreatest(values: Float32Array): number {
-    const { length } = values;
-    let best = 0;
-    let bestValue = -Infinity;
-    let nextValue = -Infinity;
-    for (let start = 0; start < length; start += 4) {
-      const end = start + 4;
-      if (
-        end <= length &&
-        values[start]! <= nextValue &&
-        values[start + 1]! <= nextValue &&
-        values[start + 2]! <= nextValue &&
-        values[start + 3]! <= nextValue
-      )
-        continue;
-      for (let tokenId = start; tokenId < Math.min(end, length); tokenId += 1) {
-        const value = values[tokenId]!;
-        if (value > bestValue) {
-          nextValue = bestValue;
-          bestValue = value;
-          best = tokenId;
-        } else if (value > nextValue) nextValue = value;
-      }
-    }
-    this.margin = bestValue - nextValue;
-    return best;
-  }
-
-  private chooseSampled(scan: LogitsScan, position: number): number {
-    const key = positionKey(this.params.seed, position);
+  private findSampled(scan: LogitsScan, key: number): void {
     const scale = 1 / this.params.temperature;
-    if (this.isTruncating) {
-      const truncation = new Truncation(scan, this.params);
-      scan.findNoisy(scale, key, truncation.bound);
-      // Who leads among many leads among those that remain, if it is one of them; if not, none behind it is.
-      for (let last = lessProbable(scan); !truncation.keeps(last); last = lessProbable(scan))
-        scan.findNoisy(scale, key, scan.boundAt(last));
-    } else scan.findNoisy(scale, key, NO_BOUND);
-    this.margin = scan.lead;
-    return scan.tokenId;
+    if (!this.isTruncating) {
+      scan.findNoisy(scale, key, NO_BOUND);
+      return;
+    }
+    const truncation = new Truncation(scan, this.params);
+    scan.findNoisy(scale, key, truncation.bound);
+    // Who leads among many leads among those that remain, if it is one of them; if not, none behind it is.
+    for (let last = lessProbable(scan); !truncation.keeps(last); last = lessProbable(scan))
+      scan.findNoisy(scale, key, scan.boundAt(last));
   }
 
   /** Penalties as in vLLM: repetition over prompt and output, presence and frequency over the output; then bias. */

@@ -48,3 +48,17 @@ export function softmax(logits: ArrayLike<number>, temperature: number): number[
   const total = weights.reduce((sum, weight) => sum + weight, 0);
   return weights.map((weight) => weight / total);
 }
+
+/** Index of the greatest value; the lowest on a tie. */
+export function argmax(values: Float32Array): number {
+  let best = 0;
+  let bestValue = values[0]!;
+  for (let index = 1; index < values.length; index += 1) {
+    const value = values[index]!;
+    if (value > bestValue) {
+      bestValue = value;
+      best = index;
+    }
+  }
+  return best;
+}

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { MtpDrafter } from '../../../src/decoding/mtp-drafter.ts';
-import { argmax } from '../../../src/decoding/sampler.ts';
+import { argmax } from '../../support/sampling.ts';
 import {
   extendHash,
   hashOf,

@@ -4,9 +4,9 @@ import type { DecodingState } from '../../../src/decoding/decoding-state.ts';
 import { fixedDepth } from '../../../src/decoding/draft-plan.ts';
 import { MtpDrafter } from '../../../src/decoding/mtp-drafter.ts';
 import { prefill } from '../../../src/decoding/prefill.ts';
-import { argmax, Sampler } from '../../../src/decoding/sampler.ts';
+import { Sampler } from '../../../src/decoding/sampler.ts';
 import { decodeRound } from '../../../src/decoding/speculative.ts';
-import { samplingParams } from '../../support/sampling.ts';
+import { argmax, samplingParams } from '../../support/sampling.ts';
 import {
   hashOf,
   HIDDEN_SIZE,

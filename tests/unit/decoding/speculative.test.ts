@@ -4,10 +4,10 @@ import type { DecodingState } from '../../../src/decoding/decoding-state.ts';
 import { fixedDepth, type DraftPlan } from '../../../src/decoding/draft-plan.ts';
 import { MtpDrafter } from '../../../src/decoding/mtp-drafter.ts';
 import { prefill } from '../../../src/decoding/prefill.ts';
-import { argmax, Sampler } from '../../../src/decoding/sampler.ts';
+import { Sampler } from '../../../src/decoding/sampler.ts';
 import type { SamplingParams } from '../../../src/decoding/sampling-params.ts';
 import { decodeRound } from '../../../src/decoding/speculative.ts';
-import { samplingParams } from '../../support/sampling.ts';
+import { argmax, samplingParams } from '../../support/sampling.ts';
 import {
   hashOf,
   HIDDEN_SIZE,
