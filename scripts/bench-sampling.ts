@@ -1,6 +1,6 @@
 /**
- * `npm run bench:sampling`: what choosing tokens costs, setting by setting: in rounds of the served engine, prompt after
- * prompt with every setting in turn, and by itself, from random logits of a small and of a large vocabulary. Keeps the
+ * `npm run bench:sampling`: what speculation gains and what choosing tokens costs, setting by setting: in the served engine,
+ * prompt after prompt with every setting in turn, without speculation and with, and choosing by itself, from random logits of a small and of a large vocabulary. Keeps the
  * result in docs/results/sampling.json.
  */
 import { mkdir, writeFile } from 'node:fs/promises';
@@ -16,7 +16,8 @@ import { prompts } from './bench/prompts.ts';
 import { runRequest } from './bench/run-request.ts';
 import {
   samplingTable,
-  type RoundTotals,
+  summariseSampling,
+  type SampledPair,
   type SamplingRecord,
   type SamplingRow,
 } from './bench/sampling-record.ts';
@@ -75,29 +76,28 @@ function chooseMicroseconds(params: SamplingParams, logits: readonly Float32Arra
 }
 
 const engine = await openEngine(values.model, Number(values.threads));
-const speculation = { maxDraftTokens: engine.model.numSpecTokens, adaptive: true, measureBaseline: false };
+const auto = { maxDraftTokens: engine.model.numSpecTokens, adaptive: true, measureBaseline: false };
+const off = { ...auto, maxDraftTokens: 0 };
 const numTokens = Number(values.tokens);
 const chosen = prompts.slice(0, Number(values.limit));
 
-const totals = SETTINGS.map((): RoundTotals => ({
-  numRounds: 0,
-  numTokens: 0,
-  sampleSeconds: 0,
-  decodeSeconds: 0,
-}));
+async function measurePair(prompt: string, sampling: SamplingParams): Promise<SampledPair> {
+  const plain = await runRequest(engine, { prompt, numTokens, sampling, speculation: off });
+  const { report } = await runRequest(engine, { prompt, numTokens, sampling, speculation: auto });
+  return {
+    numTokens: numTokens - 1,
+    offSeconds: plain.report.timings.decodeSeconds,
+    numRounds: numTokens - 1 - report.speculation.numAcceptedDraftTokens,
+    decodeSeconds: report.timings.decodeSeconds,
+    sampleSeconds: report.timings.sampleSeconds,
+  };
+}
+
+const pairs = SETTINGS.map((): SampledPair[] => []);
 for (let repeat = 0; repeat < Number(values.repeats); repeat += 1) {
   for (const { text } of chosen) {
-    for (const [index, params] of SETTINGS.entries()) {
-      const sampling = { ...GREEDY, ...params, seed: repeat };
-      const { report } = await runRequest(engine, { prompt: text, numTokens, sampling, speculation });
-      const before = totals[index]!;
-      totals[index] = {
-        numRounds: before.numRounds + numTokens - 1 - report.speculation.numAcceptedDraftTokens,
-        numTokens: before.numTokens + numTokens - 1,
-        sampleSeconds: before.sampleSeconds + report.timings.sampleSeconds,
-        decodeSeconds: before.decodeSeconds + report.timings.decodeSeconds,
-      };
-    }
+    for (const [index, params] of SETTINGS.entries())
+      pairs[index]!.push(await measurePair(text, { ...GREEDY, ...params, seed: repeat }));
   }
 }
 await engine.close();
@@ -110,7 +110,7 @@ const record: SamplingRecord = {
   vocabSizes: VOCAB_SIZES,
   rows: SETTINGS.map((params, index) => ({
     params,
-    ...totals[index]!,
+    ...summariseSampling(pairs[index]!),
     chooseMicroseconds: logitsBySize.map((logits) => chooseMicroseconds({ ...GREEDY, ...params }, logits)),
   })),
 };

@@ -6,7 +6,7 @@
 ;; A bound (value, tokenId) leaves the tokens before it: those with a greater value, or its value and a lower id.
 (module
   (import "env" "memory" (memory 1))
-  ;; Told a token id that may be among the two greatest; returns what a value in bits must exceed from there on.
+  ;; Told a token id that may be among the two greatest; returns what others must exceed.
   (import "env" "consider" (func $consider (param i32) (result f32)))
 
   (func (export "greatest") (param $end i32) (result f32)
@@ -32,7 +32,7 @@
       (i32.add (i32x4.extract_lane 0 (local.get $sum)) (i32x4.extract_lane 1 (local.get $sum)))
       (i32.add (i32x4.extract_lane 2 (local.get $sum)) (i32x4.extract_lane 3 (local.get $sum)))))
 
-  ;; The sum of 2^((logit - greatest) * scale) over the tokens before the bound, each to 2e-7 of itself.
+  ;; The sum of 2^((logit - greatest) * scale) over the tokens before the bound, to a millionth.
   (func (export "mass")
     (param $end i32) (param $scale f32) (param $greatest f32) (param $value f32) (param $tokenId i32) (result f64)
     (local $at i32) (local $logit v128) (local $x v128) (local $shifted v128) (local $power v128) (local $sum v128)
@@ -80,7 +80,7 @@
       (br_if $next (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 16))) (local.get $end))))
     (f64.add (f64x2.extract_lane 0 (local.get $sum)) (f64x2.extract_lane 1 (local.get $sum))))
 
-  ;; Tells `consider` the tokens before the bound of which logit and noise may exceed what it returned last. `keys`: where
+  ;; Tells `consider` the tokens before the bound of which logit and noise, in bits, may exceed what it returned last. `keys`: where
   ;; the tokens' halves of the hash begin. With bits of noise b, u = (b + 0.5) / 2^32 and w = ~b, the noise -log(-log(u)) is
   ;; at most -log(1 - u) <= 32 ln 2 - log(w), and the bits of a float are at most its logarithm: 158 less those of w / 2.
   (func (export "screen")

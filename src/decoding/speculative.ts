@@ -13,6 +13,8 @@ export interface Round extends DraftedRound {
   readonly draftSeconds: number;
   readonly verifySeconds: number;
   readonly sampleSeconds: number;
+  /** Part of sampleSeconds: choosing the drafts. */
+  readonly draftChooseSeconds: number;
   /** Part of sampleSeconds: choosing one decided token from its logits, on average. */
   readonly chooseSeconds: number;
   /** [tokenIds.length, vocabSize]: what decided the tokens; overwritten by the next forward. */
@@ -47,7 +49,8 @@ export async function decodeRound(state: DecodingState, plan: DraftPlan): Promis
   }
   const numDrafted = margins.length;
   const firstLeftOut = numDrafted > 0 ? drafts.splice(plan.numToVerify(margins))[0] : undefined;
-  const draftSeconds = clock.seconds - draftStart - sampleSeconds;
+  const draftChooseSeconds = sampleSeconds;
+  const draftSeconds = clock.seconds - draftStart - draftChooseSeconds;
 
   const verifyStart = clock.seconds;
   const { logits, hiddenStates } = await target.forward(cache, [state.nextTokenId, ...drafts]);
@@ -77,6 +80,7 @@ export async function decodeRound(state: DecodingState, plan: DraftPlan): Promis
     draftSeconds,
     verifySeconds,
     sampleSeconds,
+    draftChooseSeconds,
     chooseSeconds,
     logits: logits.subarray(0, numDecided * target.vocabSize),
   };

@@ -16,6 +16,8 @@ const FORWARD_SMOOTHING = 0.02;
 const SMOOTHING = 0.05;
 /** How far the costs of drafts go back, each round without any, to what they were at start. */
 const FORGETTING = 0.005;
+/** The rest of a round takes longer, whatever clocks say: what is no more than nothing could never grow by shares of itself. */
+const LEAST_ROUND_SECONDS = 1e-6;
 /** No forward is believed to take less than this share of what it took at start. */
 const LEAST_SHARE = 0.25;
 /** What the module takes for a token that it catches up with, relative to a draft, before any was measured. */
@@ -108,8 +110,9 @@ export class StepCosts {
 
   /** `seconds` beside drafting and verify. */
   observeRound(seconds: number): void {
-    const current = (this.restSeconds ??= seconds);
-    this.restSeconds += SMOOTHING * (Math.min(seconds, 2 * current) - current);
+    const taken = Math.max(seconds, LEAST_ROUND_SECONDS);
+    const current = (this.restSeconds ??= taken);
+    this.restSeconds += SMOOTHING * (Math.min(taken, 2 * current) - current);
   }
 
   observeDraft(numDraftTokens: number, seconds: number): void {

@@ -227,7 +227,7 @@ function drafterOf({ matchLength, isEarlier }: Round): DrafterName {
 }
 
 /** Choosing them included. */
-const secondsOfDrafts = (round: Round): number => round.draftSeconds + round.numDrafted * round.chooseSeconds;
+const secondsOfDrafts = (round: Round): number => round.draftSeconds + round.draftChooseSeconds;
 
 /** Of a message before so many plain steps: those that are timed meet none. */
 function holdMs(numPlainToCome: number): number {

@@ -99,6 +99,34 @@ const params = fc.record({
 });
 
 describe('decodeRound', () => {
+  it('counts no moment twice', async () => {
+    const reading = { seconds: 0 };
+    const prompt = [3, 1, 4];
+    const mtp = new ScriptedMtp(() => true);
+    const cache = new ScriptedCache(CAPACITY);
+    const state: DecodingState = {
+      // Every reading takes a second.
+      clock: {
+        get seconds() {
+          return (reading.seconds += 1);
+        },
+      },
+      target: new ScriptedTarget(),
+      cache,
+      sampler: new Sampler(samplingParams(), prompt),
+      drafter: new MtpDrafter(mtp, new ScriptedCache(CAPACITY), HIDDEN_SIZE),
+      nextTokenId: -1,
+    };
+    for await (const chunk of prefill(state, prompt)) expect(chunk.tokenIds).toEqual(prompt);
+    const before = reading.seconds;
+    const round = await decodeRound(state, fixedDepth(3));
+    expect(round.numDrafted).toBe(3);
+    expect(round.draftChooseSeconds).toBe(3);
+    expect(round.draftChooseSeconds).toBeLessThan(round.sampleSeconds);
+    const parts = round.draftSeconds + round.verifySeconds + round.sampleSeconds;
+    expect(parts).toBeLessThan(reading.seconds - before);
+  });
+
   it('gives the greedy text of the target for every depth and acceptance pattern', async () => {
     for (let depth = 0; depth <= 6; depth += 1) {
       for (const period of [1, 2, 3, 5, Infinity]) {

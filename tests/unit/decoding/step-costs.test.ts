@@ -150,4 +150,17 @@ describe('StepCosts', () => {
     costs.observeRound(1000);
     expect(costs.roundSeconds).toBeCloseTo(2.1, 12);
   });
+
+  it.each([-1e-3, -1e9, 0])(
+    'recovers from a round whose parts took it all and %d seconds more',
+    (seconds) => {
+      for (const before of [[], [1e-4]]) {
+        const costs = newCosts();
+        for (const rest of [...before, seconds]) costs.observeRound(rest);
+        expect(costs.roundSeconds).toBeGreaterThan(0);
+        for (let round = 0; round < 300; round += 1) costs.observeRound(1e-4);
+        expect(costs.roundSeconds).toBeCloseTo(1e-4, 6);
+      }
+    },
+  );
 });
