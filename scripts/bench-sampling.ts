@@ -1,7 +1,7 @@
 /**
- * `npm run bench:sampling`: what speculation gains and what choosing tokens costs, setting by setting: in the served engine,
- * prompt after prompt with every setting in turn, without speculation and with, and choosing by itself, from random logits of a small and of a large vocabulary. Keeps the
- * result in docs/results/sampling.json.
+ * `npm run bench:sampling`: what speculation gains and what choosing tokens costs, setting by setting. In the served engine,
+ * prompt after prompt with every setting in turn, without speculation and with; and choosing by itself, from random logits
+ * of a small and of a large vocabulary. Keeps the result in docs/results/sampling.json.
  */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';

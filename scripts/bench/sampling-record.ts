@@ -1,7 +1,7 @@
 /** What `npm run bench:sampling` keeps, and the table of the README that is made of it. */
+import { median } from '../../src/decoding/robust-statistics.ts';
 import type { SamplingParams } from '../../src/decoding/sampling-params.ts';
 import type { MachineFacts } from './machine-facts.ts';
-import { median } from '../../src/decoding/robust-statistics.ts';
 import { format, round } from './statistics.ts';
 
 /** A request without speculation, and right after it with. */

@@ -17,6 +17,11 @@ export interface Bound {
 /** Before it is every token that is not forbidden (-Infinity). */
 export const NO_BOUND: Bound = { value: -Infinity, tokenId: 0 };
 
+/** Whether what is before `one` is less than what is before `other`. */
+export function isStricter(one: Bound, other: Bound): boolean {
+  return one.value > other.value || (one.value === other.value && one.tokenId < other.tokenId);
+}
+
 /** As `tokenId` of a bound: behind all tokens of its value. */
 export const BEHIND_ALL = 2 ** 31 - 1;
 
@@ -45,7 +50,7 @@ export class LogitsScan {
   tokenId = 0;
   /** The one that came second; -1 where there was none. */
   nextTokenId = -1;
-  /** How far the first leads over the second, in nats, noise included where there was any; Infinity where it is alone. */
+  /** How far the first leads over the second, in nats, with the noise of `findNoisy`; Infinity where it is alone. */
   lead = Infinity;
 
   private readonly floats: Float32Array; // [capacity], behind the vocabulary -Infinity up to a multiple of four

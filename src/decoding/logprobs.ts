@@ -2,7 +2,7 @@
 
 import { LogitsScan, NO_BOUND } from './logits-scan.ts';
 
-/** log(sum(exp(logits))), to some 2e-7. logits: [vocabSize] */
+/** log(sum(exp(logits))), to a millionth. logits: [vocabSize] */
 export function logSumExp(logits: Float32Array): number {
   const scan = LogitsScan.holding(logits);
   const greatest = scan.greatest();

@@ -4,7 +4,7 @@
  * choice is a pure function of logits, parameters, history and position, so target and draft agree where their
  * logits do, and the text never depends on speculation. Knows nothing of models.
  */
-import { LogitsScan, NO_BOUND } from './logits-scan.ts';
+import { isStricter, LogitsScan, NO_BOUND } from './logits-scan.ts';
 import { positionKey } from './random.ts';
 import type { SamplingParams } from './sampling-params.ts';
 import { isTruncating, Truncation } from './truncation.ts';
@@ -98,8 +98,8 @@ export class Sampler {
 }
 
 /** Of the two that a scan found. */
-function lessProbable({ logits, tokenId, nextTokenId }: LogitsScan): number {
+function lessProbable(scan: LogitsScan): number {
+  const { tokenId, nextTokenId } = scan;
   if (nextTokenId === -1) return tokenId;
-  const [first, next] = [logits[tokenId]!, logits[nextTokenId]!];
-  return first < next || (first === next && tokenId > nextTokenId) ? tokenId : nextTokenId;
+  return isStricter(scan.boundAt(nextTokenId), scan.boundAt(tokenId)) ? tokenId : nextTokenId;
 }

@@ -16,8 +16,8 @@ const FORWARD_SMOOTHING = 0.02;
 const SMOOTHING = 0.05;
 /** How far the costs of drafts go back, each round without any, to what they were at start. */
 const FORGETTING = 0.005;
-/** The rest of a round takes longer, whatever clocks say: what is no more than nothing could never grow by shares of itself. */
-const LEAST_ROUND_SECONDS = 1e-6;
+/** Nothing is believed to be less, whatever clocks say: a mean of nothing or less could not grow by shares of itself. */
+const LEAST_OBSERVED = 1e-6;
 /** No forward is believed to take less than this share of what it took at start. */
 const LEAST_SHARE = 0.25;
 /** What the module takes for a token that it catches up with, relative to a draft, before any was measured. */
@@ -34,14 +34,22 @@ export interface MeasuredCosts {
   readonly draftSeconds: readonly number[];
 }
 
-/** Follows the ratio of what steps take to what they were expected to take. */
-class RunningScale {
-  value = 1;
+/** One wild value counts as twice the mean. */
+class RunningMean {
+  /** 0 before anything was observed. */
+  value: number;
 
-  observe(ratio: number): void {
-    this.value += SMOOTHING * (Math.min(ratio, 2 * this.value) - this.value);
+  constructor(initial = 0) {
+    this.value = initial;
   }
 
+  observe(observed: number): void {
+    const taken = Math.max(observed, LEAST_OBSERVED);
+    if (this.value === 0) this.value = taken;
+    else this.value += SMOOTHING * (Math.min(taken, 2 * this.value) - this.value);
+  }
+
+  /** Of a ratio above 1: back towards that. */
   forget(): void {
     this.value -= FORGETTING * Math.max(0, this.value - 1);
   }
@@ -53,12 +61,13 @@ export class StepCosts {
   private readonly alone: StepCosts | null;
   // One drift for all widths and one for all depths: a depth that is not chosen stays comparable to those that are.
   private forwardDrift = 0; // seconds
-  private readonly draftScale = new RunningScale();
-  private readonly catchUpScale = new RunningScale();
+  // Ratios of what was taken to what was expected.
+  private readonly draftScale = new RunningMean(1);
+  private readonly catchUpScale = new RunningMean(1);
+  private readonly restSeconds = new RunningMean();
   /** Seconds that plain steps took beyond what verifies promised. */
   private readonly recentSurpluses: number[] = Array.from({ length: NUM_PRIOR }, () => 0);
   private plainSurplus = 0;
-  private restSeconds: number | null = null;
 
   constructor(measured: MeasuredCosts, alone: StepCosts | null = null) {
     this.measured = measured;
@@ -82,7 +91,7 @@ export class StepCosts {
 
   /** What a round takes beside its drafting and its verify: choosing tokens, looking up, messages. */
   get roundSeconds(): number {
-    return this.restSeconds ?? 0;
+    return this.restSeconds.value;
   }
 
   draftSeconds(numDraftTokens: number): number {
@@ -110,9 +119,7 @@ export class StepCosts {
 
   /** `seconds` beside drafting and verify. */
   observeRound(seconds: number): void {
-    const taken = Math.max(seconds, LEAST_ROUND_SECONDS);
-    const current = (this.restSeconds ??= taken);
-    this.restSeconds += SMOOTHING * (Math.min(taken, 2 * current) - current);
+    this.restSeconds.observe(seconds);
   }
 
   observeDraft(numDraftTokens: number, seconds: number): void {

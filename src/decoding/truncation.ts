@@ -2,7 +2,7 @@
  * top_k, top_p and min_p: which tokens may be chosen at all. Order as in vLLM: min_p, then top_k, then top_p over
  * what is left. Knows nothing of noise.
  */
-import { BEHIND_ALL, NO_BOUND, type Bound, type LogitsScan } from './logits-scan.ts';
+import { BEHIND_ALL, isStricter, NO_BOUND, type Bound, type LogitsScan } from './logits-scan.ts';
 import type { SamplingParams } from './sampling-params.ts';
 
 export function isTruncating(params: SamplingParams): boolean {
@@ -37,10 +37,7 @@ export class Truncation {
   }
 }
 
-function stricter(one: Bound, other: Bound): Bound {
-  if (one.value === other.value) return one.tokenId < other.tokenId ? one : other;
-  return one.value > other.value ? one : other;
-}
+const stricter = (one: Bound, other: Bound): Bound => (isStricter(one, other) ? one : other);
 
 /** The bound behind the `count` greatest. */
 function behindGreatest(scan: LogitsScan, greatest: number, count: number): Bound {
