@@ -25,8 +25,8 @@ import { completionRoutes } from './routes/completions.ts';
 import { healthRoutes } from './routes/health.ts';
 import { metricsRoutes, type MetricsSource } from './routes/metrics.ts';
 import { modelRoutes } from './routes/models.ts';
+import { playgroundRoutes } from './routes/playground.ts';
 import { responseRoutes } from './routes/responses.ts';
-import { rootRoutes } from './routes/root.ts';
 
 export interface AppDependencies {
   readonly gate: EngineGate;
@@ -113,7 +113,7 @@ export async function buildApp(dependencies: AppDependencies): Promise<FastifyIn
   await app.register(modelRoutes, { gate });
   await app.register(healthRoutes, { gate });
   await app.register(metricsRoutes, { metrics });
-  await app.register(rootRoutes);
+  await app.register(playgroundRoutes);
   return app;
 }
 

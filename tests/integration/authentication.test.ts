@@ -34,6 +34,7 @@ const protectedRoutes = [
   ['GET', `/v1/models/${'x'.repeat(200)}`],
   ['GET', '/metrics'],
   ['GET', '/'],
+  ['GET', '/playground/playground.js'],
   ['GET', '/docs'],
   ['GET', '/docs/'],
   ['GET', '/docs/json'],
@@ -113,9 +114,9 @@ describe('where keys are set', () => {
     expect((await app.inject('/docs/')).statusCode).toBe(401);
     await server.close();
     await start({ publicRoutes: ['docs'] });
-    for (const url of ['/docs/', '/docs/static/swagger-ui.css', '/docs/json', '/openapi.json'])
-      expect((await server.app.inject(url)).statusCode).toBe(200);
-    for (const url of ['/metrics', '/v1/models', '/docs/nothing', '/docsx'])
+    const open = ['/', '/playground/playground.js', '/docs/', '/docs/static/swagger-ui.css', '/docs/json'];
+    for (const url of [...open, '/openapi.json']) expect((await server.app.inject(url)).statusCode).toBe(200);
+    for (const url of ['/metrics', '/v1/models', '/docs/nothing', '/docsx', '/playground/nothing.js'])
       expect([url, (await server.app.inject(url)).statusCode]).toEqual([url, 401]);
   });
 

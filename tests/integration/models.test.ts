@@ -55,11 +55,3 @@ test('/openapi.json describes the routes by the schemas that validate', async ()
     },
   });
 });
-
-test('/ leads to the documentation', async () => {
-  const root = await server.app.inject('/');
-  expect(root.statusCode).toBe(302);
-  const docs = await server.app.inject(String(root.headers.location));
-  expect(docs.statusCode).toBe(200);
-  expect(docs.body).toContain('swagger-ui');
-});

@@ -12,6 +12,7 @@ const MAY_IMPORT: Readonly<Record<string, { folders: readonly string[]; packages
   decoding: { folders: ['model/target-model.ts'], packages: [] },
   engine: { folders: ['decoding', 'metrics', 'model', 'tokenizer'], packages: [/^pino$/, /^node:/] },
   server: { folders: ['engine', 'metrics', 'decoding/sampling-params.ts'], packages: [/./] },
+  playground: { folders: [], packages: [] },
   cli: { folders: ['engine', 'metrics', 'server', 'config.ts', 'version.ts'], packages: [/./] },
 };
 

@@ -31,7 +31,7 @@ function routeKind(request: FastifyRequest): 'probe' | PublicRoute | null {
     case '/docs':
       return 'docs';
     default:
-      return request.routeOptions.url.startsWith('/docs/') ? 'docs' : null;
+      return /^\/(docs|playground)\//.test(request.routeOptions.url) ? 'docs' : null;
   }
 }
 
