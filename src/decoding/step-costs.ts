@@ -158,20 +158,26 @@ function drifted(measured: number, drift: number): number {
   return Math.max(measured + drift, LEAST_SHARE * measured);
 }
 
-/** By how many sequences share a pass, 1 among them: what one of them costs. */
-export type MeasuredBySharing = ReadonlyMap<number, MeasuredCosts>;
+export interface MeasuredBySharing {
+  /** By how many sequences share a pass, 1 among them: what one of them costs. */
+  readonly bySharing: ReadonlyMap<number, MeasuredCosts>;
+  /** Of one that has the machine to itself; null: as among others. */
+  readonly solo: MeasuredCosts | null;
+}
 
 export class SharingCosts {
   private readonly bySharing = new Map<number, StepCosts>();
+  private readonly solo: StepCosts;
 
-  constructor(measured: MeasuredBySharing) {
-    const alone = new StepCosts(measured.get(1)!);
-    for (const [numSharing, costs] of measured)
+  constructor({ bySharing, solo }: MeasuredBySharing) {
+    const alone = new StepCosts(bySharing.get(1)!);
+    for (const [numSharing, costs] of bySharing)
       this.bySharing.set(numSharing, numSharing === 1 ? alone : new StepCosts(costs, alone));
+    this.solo = solo === null ? alone : new StepCosts(solo);
   }
 
-  /** Of one sequence among `numSharing` that share their passes. */
-  of(numSharing: number): StepCosts {
-    return this.bySharing.get(numSharing)!;
+  /** Of one sequence among `numSharing` that share their passes, or that has the machine to itself. */
+  of(numSharing: number, isSolo = false): StepCosts {
+    return isSolo ? this.solo : this.bySharing.get(numSharing)!;
   }
 }

@@ -83,7 +83,14 @@ class WorkerEngine implements Engine {
     const { modelFolder, numThreads, numWorkers = 0, maxNumSeqs, kvCacheMib = 0 } = options;
     const { startWorker = startWorkerThread } = options;
     this.pool = new WorkerPool(
-      { modelFolder, numThreads, numWorkers, maxNumSeqs, kvCacheMib, startWorker },
+      {
+        modelFolder,
+        threads: numThreads === 0 ? null : { numThreads, numSoloThreads: numThreads },
+        numWorkers,
+        maxNumSeqs,
+        kvCacheMib,
+        startWorker,
+      },
       {
         loaded: (message) => this.loaded(message),
         ready: (tuning) => {

@@ -19,35 +19,62 @@ const CONTEXT_LENGTH = 256;
 const WIDTHS = [1, 4];
 const ROUNDS = 8;
 const STEPS_PER_ROUND = 5;
-/** More threads must be so much faster, as each takes the core of another worker. */
+/** More threads must be so much faster where each takes the core of another worker, */
 const MIN_GAIN = 1.3;
+/** and so much where the others have nothing to do. */
+const MIN_SOLO_GAIN = 1.05;
 
 export interface ThreadedTarget {
   readonly target: OnnxTargetModel;
   readonly numThreads: number;
 }
 
+/** The same weights for two states of the machine. */
+export interface ThreadedTargets {
+  /** While all workers have something to do. */
+  readonly shared: ThreadedTarget;
+  /** While one alone has; null where that is no faster with more threads. */
+  readonly solo: ThreadedTarget | null;
+}
+
 /** Throws ForetokenError `invalid_model`. */
-export async function loadFastestTarget(manifest: ModelManifest, maxWidth: number): Promise<ThreadedTarget> {
+export async function loadFastestTargets(
+  manifest: ModelManifest,
+  maxWidth: number,
+): Promise<ThreadedTargets> {
   const most = Math.min(availableParallelism(), MAX_THREADS);
   const load = async (numThreads: number): Promise<ThreadedTarget> => ({
     target: await loadTargetModel(manifest, maxWidth, { numThreads }),
     numThreads,
   });
-  if (most === 1 || (await weightBytes(manifest)) > MAX_TIMED_BYTES) return load(most);
+  if (most === 1 || (await weightBytes(manifest)) > MAX_TIMED_BYTES)
+    return { shared: await load(most), solo: null };
   const candidates: ThreadedTarget[] = [];
   for (let numThreads = 1; numThreads < most; numThreads *= 2) candidates.push(await load(numThreads));
   candidates.push(await load(most));
-  const chosen = fastest(candidates, await time(candidates, manifest));
-  for (const candidate of candidates) if (candidate !== chosen) await candidate.target.close();
-  return chosen;
+  const { shared, solo } = fastest(candidates, await time(candidates, manifest));
+  for (const candidate of candidates)
+    if (candidate !== shared && candidate !== solo) await candidate.target.close();
+  return { shared, solo };
 }
 
-/** The first candidate that no later one beats by MIN_GAIN. seconds: [candidates.length]. */
-export function fastest<Candidate>(candidates: readonly Candidate[], seconds: readonly number[]): Candidate {
-  let best = 0;
-  for (const index of candidates.keys()) if (seconds[index]! * MIN_GAIN < seconds[best]!) best = index;
-  return candidates[best]!;
+/**
+ * `shared`: the first candidate that no later one beats by MIN_GAIN. `solo`: the one behind it that is fastest by
+ * MIN_SOLO_GAIN, or null. seconds: [candidates.length].
+ */
+export function fastest<Candidate>(
+  candidates: readonly Candidate[],
+  seconds: readonly number[],
+): { readonly shared: Candidate; readonly solo: Candidate | null } {
+  const firstBeatenBy = (gain: number, from: number): number => {
+    let best = from;
+    for (let index = from; index < candidates.length; index += 1)
+      if (seconds[index]! * gain < seconds[best]!) best = index;
+    return best;
+  };
+  const shared = firstBeatenBy(MIN_GAIN, 0);
+  const solo = firstBeatenBy(MIN_SOLO_GAIN, shared);
+  return { shared: candidates[shared]!, solo: solo === shared ? null : candidates[solo]! };
 }
 
 /** Median seconds of a step of each candidate, in turn, as the machine's speed drifts. */

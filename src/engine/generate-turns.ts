@@ -71,11 +71,11 @@ export async function* generateTurns(
   let start = clock.seconds;
   while (finish === null) {
     yield job.sharesPasses ? 'together' : 'alone';
-    const costs = context.costs.of(lane.numSharing);
+    const costs = context.costs.of(lane.numSharing, lane.isSolo);
     draftLength.useCosts(costs);
     if (context.plainSteps.isDue(hasDrafted)) {
       if (servesPlainSteps && lane.numSharing === 1) numPlainLeft = NUM_WARM_UP_STEPS + NUM_TIMED_STEPS;
-      else await measurePlainSteps(state, context);
+      else await measurePlainSteps(state, context.costs.of(1, lane.isSolo));
     }
     const isPlain = numPlainLeft > 0 && lane.numSharing === 1;
     const maxDraftTokens = Math.min(job.maxDraftTokens, job.maxTokens - numGenerated - 1);
@@ -236,9 +236,8 @@ function holdMs(numPlainToCome: number): number {
 }
 
 /** Keeps the baseline current where plain steps cannot be rounds: real ones, whose entries the next one overwrites. */
-async function measurePlainSteps(state: DecodingState, context: WorkerContext): Promise<void> {
+async function measurePlainSteps(state: DecodingState, costs: StepCosts): Promise<void> {
   const { cache, target } = state;
-  const costs = context.costs.of(1);
   const length = cache.length;
   for (let step = 0; step < NUM_WARM_UP_STEPS + NUM_TIMED_STEPS; step += 1) {
     const start = performance.now();

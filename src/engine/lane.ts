@@ -58,21 +58,25 @@ export class Lane {
   readonly mtp: MtpModule | null;
   /** Sequences that take their turns in lockstep with this one, itself included. */
   numSharing = 1;
+  /** Whether its forwards take all of the machine: it shares no pass, and no other worker has anything to do. */
+  isSolo = false;
   draftWish: Wish<MtpPart, MtpOutput> | null = null;
   verifyWish: Wish<TargetPart, TargetOutput> | null = null;
   private onHalt: (() => void) | null = null;
 
-  constructor(target: TargetModel, mtp: MtpModule | null) {
+  /** `solo`: the same target where the lane is solo; null: the same as ever. */
+  constructor(target: TargetModel, mtp: MtpModule | null, solo: TargetModel | null) {
+    const own = (): TargetModel => (this.isSolo && solo !== null ? solo : target);
     this.target = {
       vocabSize: target.vocabSize,
       hiddenSize: target.hiddenSize,
       maxWidth: target.maxWidth,
       forward: async (cache, tokenIds) => {
-        if (this.numSharing === 1) return await target.forward(cache, tokenIds);
+        if (this.numSharing === 1) return await own().forward(cache, tokenIds);
         this.verifyWish = new Wish({ cache, tokenIds });
         return await this.waitFor(this.verifyWish);
       },
-      forwardAtWidth: async (cache, tokenIds) => target.forwardAtWidth(cache, tokenIds),
+      forwardAtWidth: async (cache, tokenIds) => own().forwardAtWidth(cache, tokenIds),
       close: async () => target.close(),
     };
     this.mtp =

@@ -1,5 +1,5 @@
 /** A model folder, opened: target, MTP module and the caches of their sequences. */
-import { exactWidths, isSharedPassExact } from '../model/exactness.ts';
+import { exactWidths, isSharedPassExact, isSoloExact } from '../model/exactness.ts';
 import { readManifest, type ModelManifest } from '../model/manifest.ts';
 import { loadSharedModels } from '../model/onnx-shared-models.ts';
 import { OnnxKvCachePool } from '../model/onnx-kv-cache.ts';
@@ -13,7 +13,7 @@ import {
   type SharedModels,
   type TargetModel,
 } from '../model/target-model.ts';
-import { loadFastestTarget } from './fastest-threads.ts';
+import { loadFastestTargets, type ThreadedTarget, type ThreadedTargets } from './fastest-threads.ts';
 
 /** Tokens of a prefill chunk: long enough to be efficient, short enough that others' turns come soon. */
 const MAX_WIDTH = 64;
@@ -31,28 +31,33 @@ export interface LoadedModel {
   readonly shared: readonly SharedModels[];
   /** Of a forward of the target. */
   readonly numThreads: number;
+  /** The target for a sequence that has the machine to itself, the same to the bit; null: as above. */
+  readonly solo: { readonly target: TargetModel; readonly numThreads: number } | null;
+}
+
+/** Threads of a forward: of all, and of one where no other worker has anything to do. */
+export interface ThreadCounts {
+  readonly numThreads: number;
+  readonly numSoloThreads: number;
 }
 
 /**
- * `askedThreads` of a forward, 0 for as many as are fastest here; passes are shared by at most `maxSharing` sequences.
+ * `asked` null: as many threads as are fastest here. Passes are shared by at most `maxSharing` sequences.
  * Throws ForetokenError `invalid_model`.
  */
 export async function loadModel(
   modelFolder: string,
-  askedThreads: number,
+  asked: ThreadCounts | null,
   maxSharing = 1,
 ): Promise<LoadedModel> {
   const manifest = await readManifest(modelFolder);
-  const { target, numThreads } =
-    askedThreads === 0
-      ? await loadFastestTarget(manifest, MAX_WIDTH)
-      : {
-          target: await loadTargetModel(manifest, MAX_WIDTH, { numThreads: askedThreads }),
-          numThreads: askedThreads,
-        };
+  const targets =
+    asked === null ? await loadFastestTargets(manifest, MAX_WIDTH) : await loadTargets(manifest, asked);
+  const { target, numThreads } = targets.shared;
   const targetCaches = new OnnxKvCachePool(manifest.target, manifest.contextLength);
   const found = await exactWidths(target, targetCaches, manifest.maxSpecTokens + 1);
   if (found !== null) target.widths = found;
+  const solo = await exactSolo(targets, found, targetCaches);
   return {
     manifest,
     target,
@@ -63,7 +68,35 @@ export async function loadModel(
     isExact: found !== null,
     widths: target.widths,
     numThreads,
+    solo,
   };
+}
+
+async function loadTargets(
+  manifest: ModelManifest,
+  { numThreads, numSoloThreads }: ThreadCounts,
+): Promise<ThreadedTargets> {
+  const load = async (threads: number): Promise<ThreadedTarget> => ({
+    target: await loadTargetModel(manifest, MAX_WIDTH, { numThreads: threads }),
+    numThreads: threads,
+  });
+  const shared = await load(numThreads);
+  return { shared, solo: numSoloThreads === numThreads ? null : await load(numSoloThreads) };
+}
+
+/** Null where it would give other bits: who else runs must not show in the text. */
+async function exactSolo(
+  { shared, solo }: ThreadedTargets,
+  widths: ExactWidths | null,
+  caches: KvCachePool,
+): Promise<ThreadedTarget | null> {
+  if (solo === null) return null;
+  if (widths !== null) {
+    solo.target.widths = widths;
+    if (await isSoloExact(solo.target, shared.target, caches)) return solo;
+  }
+  await solo.target.close();
+  return null;
 }
 
 async function loadShared(

@@ -13,20 +13,22 @@ export interface SharedTurn {
   readonly take: () => Promise<void>;
 }
 
-type Models = Pick<LoadedModel, 'target' | 'mtp' | 'shared'>;
+type Models = Pick<LoadedModel, 'target' | 'mtp' | 'shared' | 'solo'>;
 
 export class Lockstep {
   private readonly models: Models;
   private readonly costs: (numSharing: number) => StepCosts;
+  private readonly othersRun: () => boolean;
 
-  /** `costs` of one sequence among so many that share their passes. */
-  constructor(models: Models, costs: (numSharing: number) => StepCosts) {
+  /** `costs` of one sequence among so many that share their passes; `othersRun`: whether other workers need their cores. */
+  constructor(models: Models, costs: (numSharing: number) => StepCosts, othersRun: () => boolean) {
     this.models = models;
     this.costs = costs;
+    this.othersRun = othersRun;
   }
 
   newLane(): Lane {
-    return new Lane(this.models.target, this.models.mtp);
+    return new Lane(this.models.target, this.models.mtp, this.models.solo?.target ?? null);
   }
 
   /** One turn of each, as many at a time as there are passes for. */
@@ -36,8 +38,10 @@ export class Lockstep {
 
   async takeTogether(turns: readonly SharedTurn[]): Promise<void> {
     const lanes = turns.map(({ lane }) => lane);
+    const isSolo = turns.length === 1 && this.models.solo !== null && !this.othersRun();
     for (const { lane, take } of turns) {
       lane.numSharing = turns.length;
+      lane.isSolo = isSolo;
       await lane.proceed(() => void take().then(() => lane.halt()));
     }
     for (;;) {

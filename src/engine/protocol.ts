@@ -11,12 +11,16 @@ import type { ModelDescription } from './generation.ts';
 import type { KvMemory } from './kv-memory.ts';
 import type { OpenToken } from './open-end.ts';
 import type { KvUsage } from './kv-store.ts';
+import type { ThreadCounts } from './loaded-model.ts';
 import type { FinishReason, RoundStats } from '../metrics/engine-observer.ts';
 
 export interface WorkerOptions {
   readonly modelFolder: string;
-  /** Threads of a forward; 0 chooses. */
-  readonly numThreads: number;
+  /** Threads of a forward; null chooses. */
+  readonly threads: ThreadCounts | null;
+  /** [workers]: how many requests each has, as the main thread keeps it; `index` is this one's place. */
+  readonly load: Int32Array<SharedArrayBuffer>;
+  readonly index: number;
   /** Workers that share the machine, this one among them; 0 chooses. */
   readonly numWorkers: number;
   /** Sequences that take turns, in all workers together. */
@@ -29,8 +33,8 @@ export interface WorkerOptions {
 
 /** What the first worker finds out, for others to be started with. */
 export interface WorkerTuning {
-  /** Of a forward: as asked, or as many as were fastest. */
-  readonly numThreads: number;
+  /** As asked, or as many as were fastest. */
+  readonly threads: ThreadCounts;
   /** As asked, or as many as have cores for their threads. */
   readonly numWorkers: number;
   readonly measured: MeasuredBySharing;

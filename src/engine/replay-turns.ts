@@ -18,10 +18,9 @@ export async function* replayTurns(
   id: number,
   job: ReplayJob,
   kv: SequenceKv,
-  { clock }: Lane,
+  { clock, target }: Lane,
   context: WorkerContext,
 ): Turns {
-  const { target } = context.model;
   const cache = kv.target;
   const newSampler = (): Sampler => new Sampler(job.sampling, job.promptTokenIds);
   const state: DecodingState = {

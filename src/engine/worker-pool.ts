@@ -3,6 +3,7 @@
  * requests are decoded faster by two workers than in turns by one. Requests wait here, in the order in which they came,
  * until a worker has a place for them. Knows nothing of what they ask for.
  */
+import { availableParallelism } from 'node:os';
 import { ForetokenError } from '../errors.ts';
 import type { KvUsage } from './kv-store.ts';
 import { PromptAffinity } from './prompt-affinity.ts';
@@ -34,7 +35,7 @@ export interface PoolEvents {
   gaveUp(reason: ForetokenError): void;
 }
 
-export interface PoolOptions extends Omit<WorkerOptions, 'measured'> {
+export interface PoolOptions extends Omit<WorkerOptions, 'measured' | 'load' | 'index'> {
   readonly startWorker: StartWorker;
 }
 
@@ -59,6 +60,8 @@ export class WorkerPool {
   private readonly options: PoolOptions;
   private readonly events: PoolEvents;
   private readonly members: Member[] = [];
+  /** [workers]: how many requests each has, for the others to see whether they have the machine to themselves. */
+  private readonly load: Int32Array<SharedArrayBuffer>;
   private waiting: PooledRun[] = [];
   /** What the first worker found out; null until it is ready. */
   private tuning: WorkerTuning | null = null;
@@ -69,6 +72,8 @@ export class WorkerPool {
   constructor(options: PoolOptions, events: PoolEvents) {
     this.options = options;
     this.events = events;
+    const mostWorkers = Math.max(options.numWorkers, availableParallelism());
+    this.load = new Int32Array(new SharedArrayBuffer(mostWorkers * Int32Array.BYTES_PER_ELEMENT));
     this.addMember();
   }
 
@@ -100,6 +105,7 @@ export class WorkerPool {
     const member = this.memberOf(id);
     if (hasSucceeded) member?.supervisor.succeeded();
     member?.runs.delete(id);
+    this.publishLoad();
     this.waiting = this.waiting.filter((run) => run.id !== id);
     this.place();
   }
@@ -114,13 +120,19 @@ export class WorkerPool {
     await Promise.all(this.members.map(async ({ supervisor }) => supervisor.close()));
   }
 
+  private publishLoad(): void {
+    for (const [index, { runs }] of this.members.entries()) Atomics.store(this.load, index, runs.size);
+  }
+
   private memberOf(id: number): Member | undefined {
     return this.members.find(({ runs }) => runs.has(id));
   }
 
   private addMember(): void {
     const { startWorker, ...options } = this.options;
-    const start = () => startWorker({ ...options, ...this.tuning });
+    const { load, members } = this;
+    const index = members.length;
+    const start = () => startWorker({ ...options, ...this.tuning, load, index });
     const member = new Member(
       (self) =>
         new WorkerSupervisor(start, {
@@ -172,6 +184,7 @@ export class WorkerPool {
       if (member === undefined) return;
       this.waiting.shift();
       member.runs.set(run.id, run);
+      this.publishLoad();
       if (run.sharesPrompt) member.affinity.remember(run.promptTokenIds);
       run.start();
     }
@@ -202,6 +215,7 @@ export class WorkerPool {
   private lose(member: Member, reason: ForetokenError): void {
     const runs = [...member.runs.values()];
     member.runs.clear();
+    this.publishLoad();
     member.isReady = false;
     member.usage = NOTHING_USED;
     member.affinity.forget();

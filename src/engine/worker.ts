@@ -15,6 +15,7 @@ import { kvMemoryOf, workersWithRoom } from './kv-memory.ts';
 import { KvStore } from './kv-store.ts';
 import { Lockstep } from './lockstep.ts';
 import { loadModel, type LoadedModel } from './loaded-model.ts';
+import { Neighbours } from './neighbours.ts';
 import { Outbox } from './outbox.ts';
 import { PlainStepSchedule } from './plain-step-schedule.ts';
 import type { MainMessage, WorkerMessage, WorkerOptions } from './protocol.ts';
@@ -40,9 +41,9 @@ async function start(
   post: WorkerContext['post'],
 ): Promise<{ readonly model: LoadedModel; readonly context: WorkerContext }> {
   const loadStart = performance.now();
-  const model = await loadModel(options.modelFolder, options.numThreads, options.maxNumSeqs);
+  const model = await loadModel(options.modelFolder, options.threads, options.maxNumSeqs);
   const loadSeconds = (performance.now() - loadStart) / 1000;
-  const { manifest, isExact, numThreads } = model;
+  const { manifest, isExact, numThreads, solo } = model;
   const mostWorkers = Math.max(1, Math.floor(availableParallelism() / numThreads));
   const numWorkers = options.numWorkers || workersWithRoom(manifest, options.kvCacheMib, mostWorkers);
   const kvMemory = kvMemoryOf(manifest, options.kvCacheMib, options.maxNumSeqs, numWorkers);
@@ -50,6 +51,9 @@ async function start(
   post({ type: 'model-loaded', model: describe(manifest), fim, kvMemory, isExact, loadSeconds });
   const measured = options.measured ?? (await calibrate(model));
   const costs = new SharingCosts(measured);
+  const neighbours = new Neighbours(options.load, options.index);
+  const newLockstep = (others: () => boolean): Lockstep =>
+    new Lockstep(model, (numSharing) => costs.of(numSharing), others);
   const context: WorkerContext = {
     model,
     kv: new KvStore(kvMemory, model, (usage) => post({ type: 'kv-memory-used', usage })),
@@ -57,10 +61,15 @@ async function start(
     acceptance: AcceptanceEstimate.prior(model.manifest.maxSpecTokens),
     post,
     plainSteps: new PlainStepSchedule(),
-    lockstep: new Lockstep(model, (numSharing) => costs.of(numSharing)),
+    lockstep: newLockstep(() => neighbours.areBusy()),
   };
-  await warmUp(context, kvMemory);
-  post({ type: 'engine-ready', tuning: { numThreads, numWorkers, measured } });
+  await warmUp({ ...context, lockstep: newLockstep(() => true) }, kvMemory);
+  if (solo !== null) {
+    const alone = { ...model, shared: [] };
+    await warmUp({ ...context, model: alone, lockstep: newLockstep(() => false) }, kvMemory);
+  }
+  const threads = { numThreads, numSoloThreads: solo?.numThreads ?? numThreads };
+  post({ type: 'engine-ready', tuning: { threads, numWorkers, measured } });
   return { model, context };
 }
 
@@ -89,6 +98,7 @@ async function main(): Promise<void> {
       scheduler.add(id, () => admit(id, job, context));
     });
     await scheduler.run();
+    await model.solo?.target.close();
     for (const models of [model, ...model.shared]) {
       await models.target.close();
       await models.mtp?.close();

@@ -4,7 +4,7 @@
  * one, the last row of an odd number rounds otherwise.
  */
 import type { OnnxTargetModel } from './onnx-target-model.ts';
-import type { ExactWidths, KvCachePool, SharedTarget, TargetModel } from './target-model.ts';
+import type { ExactWidths, KvCachePool, SharedTarget, TargetModel, TargetOutput } from './target-model.ts';
 
 /** Narrow forwards end before the caches are bound longer (LENGTH_STEP of onnx-kv-cache.ts), wide ones behind that. */
 const CONTEXT_LENGTH = 59;
@@ -34,7 +34,7 @@ export async function exactWidths(
     const differing: number[] = [];
     for (let width = 1; width <= maxWidth; width += 1) {
       const logits = await logitsAtWidth(width);
-      if (logits.some((logit, index) => !Object.is(logit, reference[index]))) differing.push(width);
+      if (!isSame(logits, reference)) differing.push(width);
     }
     if (differing.length === 0) return { least: 1, multiple: 1 };
     if (differing.every((width) => width === 1)) return { least: 2, multiple: 1 };
@@ -43,6 +43,38 @@ export async function exactWidths(
     caches.giveBack(cache);
   }
 }
+
+/** Whether two sessions of the same weights, with threads of their own number, give the same bits at every width. */
+export async function isSoloExact(
+  solo: TargetModel,
+  target: TargetModel,
+  caches: KvCachePool,
+): Promise<boolean> {
+  const numTokens = CONTEXT_LENGTH + target.maxWidth;
+  const tokenIds = Array.from({ length: numTokens }, (_, index) => (index * 7919 + 29) % target.vocabSize);
+  const sides = [solo, target].map((model) => ({ model, cache: caches.take(numTokens + 1) }));
+  const narrow = Array.from({ length: LEAST_CHECKED_WIDTH }, (_, index) => index + 1);
+  try {
+    for (const { model, cache } of sides) await model.forward(cache, tokenIds.slice(0, CONTEXT_LENGTH));
+    for (const width of [...narrow, target.maxWidth]) {
+      const asked = tokenIds.slice(CONTEXT_LENGTH, CONTEXT_LENGTH + width);
+      const outputs: TargetOutput[] = [];
+      for (const { model, cache } of sides) {
+        cache.rewindTo(CONTEXT_LENGTH);
+        outputs.push(await model.forward(cache, asked));
+      }
+      const [one, other] = outputs;
+      if (!isSame(one!.logits, other!.logits) || !isSame(one!.hiddenStates, other!.hiddenStates))
+        return false;
+    }
+    return true;
+  } finally {
+    for (const { cache } of sides) caches.giveBack(cache);
+  }
+}
+
+const isSame = (some: Float32Array, others: Float32Array): boolean =>
+  some.every((value, index) => Object.is(value, others[index]));
 
 /** Whether sequences of different lengths and widths get from a shared pass the bits that each gets alone. */
 export async function isSharedPassExact(
@@ -73,7 +105,7 @@ export async function isSharedPassExact(
       rewind();
       for (const [index, { cache, tokenIds }] of parts.entries()) {
         const { logits } = await target.forward(cache, tokenIds);
-        if (logits.some((logit, at) => !Object.is(logit, outputs[index]!.logits[at]))) return false;
+        if (!isSame(logits, outputs[index]!.logits)) return false;
       }
       rewind();
     }

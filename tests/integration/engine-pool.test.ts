@@ -43,14 +43,28 @@ const given = (): number[][] =>
 
 test('the others are started with what the first found out, and the engine waits for all', () => {
   expect(options).toHaveLength(2);
-  expect(options[0]).toMatchObject({ numThreads: 0, numWorkers: 0, maxNumSeqs: 4, kvCacheMib: 64 });
+  expect(options[0]).toMatchObject({ threads: null, numWorkers: 0, index: 0, maxNumSeqs: 4, kvCacheMib: 64 });
   expect(options[0]!.measured).toBeUndefined();
   expect(options[1]).toMatchObject({
-    numThreads: 1,
+    threads: { numThreads: 1, numSoloThreads: 2 },
     numWorkers: 2,
-    measured: new Map([[1, expect.objectContaining({ plainSeconds: [0.001] })]]),
+    index: 1,
+    measured: { bySharing: new Map([[1, expect.objectContaining({ plainSeconds: [0.001] })]]), solo: null },
   });
   expect(engine.state).toBe('ready');
+});
+
+test('workers see whether they have the machine to themselves', async () => {
+  const loads = (): number[] => Array.from(options[0]!.load.slice(0, 2));
+  expect(options[1]!.load).toBe(options[0]!.load);
+  expect(loads()).toEqual([0, 0]);
+  const answers = [1, 2, 3].map(async (seed) => collect(engine.generate(request(seed))));
+  await nextTick();
+  expect(loads()).toEqual([2, 1]);
+  threads[0]!.die(new Error('out of memory'));
+  expect(loads()[0]).toBe(0);
+  await Promise.allSettled(answers);
+  await until(() => loads().every((load) => load === 0));
 });
 
 test('requests are spread, and wait in order until there is a place', async () => {

@@ -4,7 +4,7 @@ import type { Engine } from '../../src/engine/generation.ts';
 import { loadModel, type LoadedModel } from '../../src/engine/loaded-model.ts';
 import { openEnd } from '../../src/engine/open-end.ts';
 import { loadTokenizer, type TextTokenizer } from '../../src/tokenizer/tokenizer.ts';
-import { collect, requestOf, speculationOf, startRealEngine } from '../support/real-engine.ts';
+import { collect, oneThread, requestOf, speculationOf, startRealEngine } from '../support/real-engine.ts';
 import { chiSquare, chiSquareLimit, samplingParams, softmax } from '../support/sampling.ts';
 
 const PROMPT = 'export const value = ';
@@ -19,7 +19,7 @@ describe('sampling from the shipped weights', () => {
 
   beforeAll(async () => {
     engine = await startRealEngine();
-    model = await loadModel(defaultModelFolder(), 1);
+    model = await loadModel(defaultModelFolder(), oneThread);
     tokenizer = await loadTokenizer(defaultModelFolder());
     promptTokenIds = tokenizer.encode(PROMPT);
   });

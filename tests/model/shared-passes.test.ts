@@ -2,9 +2,34 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { defaultModelFolder } from '../../src/config.ts';
 import { loadModel, type LoadedModel } from '../../src/engine/loaded-model.ts';
 import type { KvCache } from '../../src/model/target-model.ts';
+import { oneThread } from '../support/real-engine.ts';
 
 const LENGTHS = [300, 17, 640, 64];
 const MAX_WIDTH = 9;
+
+describe('the shipped model for who has the machine to itself', () => {
+  it('gives the bits that it gives with one thread, prefill included', async () => {
+    const model = await loadModel(defaultModelFolder(), { numThreads: 1, numSoloThreads: 2 });
+    expect(model.solo?.numThreads).toBe(2);
+    const targets = [model.target, model.solo!.target];
+    const [one, two] = targets.map((target) => ({ target, cache: model.targetCaches.take(700) }));
+    const tokens = Array.from({ length: 640 }, (_, index) => (index * 31) % model.target.vocabSize);
+    const { maxWidth } = model.target;
+    for (let first = 0; first < tokens.length; first += maxWidth)
+      for (const { target, cache } of [one!, two!])
+        await target.forward(cache, tokens.slice(first, first + maxWidth));
+    for (const width of [1, 2, 3, 4, 5, 6, 7, 8, 9, 17]) {
+      const [alone, solo] = [
+        await one!.target.forward(one!.cache, tokens.slice(0, width)),
+        await two!.target.forward(two!.cache, tokens.slice(0, width)),
+      ];
+      expect(solo).toEqual(alone);
+      for (const { cache } of [one!, two!]) cache.rewindTo(tokens.length);
+    }
+    for (const target of targets) await target.close();
+    await model.mtp?.close();
+  });
+});
 
 describe('passes of the shipped model that several sequences share', () => {
   let model: LoadedModel;
@@ -15,7 +40,7 @@ describe('passes of the shipped model that several sequences share', () => {
     Array.from({ length: count }, (_, index) => (index * 31 + seed * 97) % model.target.vocabSize);
 
   beforeAll(async () => {
-    model = await loadModel(defaultModelFolder(), 1, 4);
+    model = await loadModel(defaultModelFolder(), oneThread, 4);
     caches = LENGTHS.map((length) => model.targetCaches.take(length + MAX_WIDTH));
     draftCaches = LENGTHS.map((length) => model.mtpCaches!.take(length + MAX_WIDTH));
     for (const [seed, cache] of caches.entries()) {

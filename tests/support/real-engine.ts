@@ -8,6 +8,7 @@ import type {
   GenerationRequest,
   SpeculationSettings,
 } from '../../src/engine/generation.ts';
+import type { ThreadCounts } from '../../src/engine/loaded-model.ts';
 import type { GenerationReport } from '../../src/metrics/generation-report.ts';
 import { samplingParams } from './sampling.ts';
 
@@ -25,6 +26,9 @@ export async function startRealEngine(options: Partial<EngineOptions> = {}): Pro
     ...options,
   });
 }
+
+/** Of every forward. */
+export const oneThread: ThreadCounts = { numThreads: 1, numSoloThreads: 1 };
 
 export const speculationOf = (maxDraftTokens: number, adaptive = false): SpeculationSettings => ({
   maxDraftTokens,

@@ -65,8 +65,9 @@ export class ScriptedThread extends EventEmitter implements WorkerThread {
       verifyRatios: [1, 1, 1],
       draftSeconds: [0],
     };
-    const measured = new Map([[1, costs]]);
-    this.say({ type: 'engine-ready', tuning: { numThreads: 1, numWorkers: this.numWorkers, measured } });
+    const measured = { bySharing: new Map([[1, costs]]), solo: null };
+    const threads = { numThreads: 1, numSoloThreads: 2 };
+    this.say({ type: 'engine-ready', tuning: { threads, numWorkers: this.numWorkers, measured } });
   }
 
   private say(message: WorkerMessage): void {

@@ -32,6 +32,8 @@ export interface ScriptedWorkerOptions {
   readonly sharing?: readonly number[];
   /** The narrowest forward that rounds as wider ones do; absent: 2. */
   readonly leastWidth?: 1 | 2;
+  /** Whether a sequence that has the machine to itself has a target of its own. */
+  readonly hasSolo?: boolean;
   /** Is told every message as it is posted, and how long it may wait for others. */
   readonly onMessage?: (message: WorkerMessage, holdMs: number) => void;
 }
@@ -54,6 +56,9 @@ export function generateJob(given: Partial<GenerateJob> = {}): GenerateJob {
     ...given,
   };
 }
+
+/** Of plain steps, 1 among others. */
+export const SOLO_PLAIN_SECONDS = 0.5;
 
 export const nextTick = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
@@ -83,6 +88,9 @@ class TickingMtp extends ScriptedMtp {
 export class ScriptedWorker {
   readonly messages: WorkerMessage[] = [];
   readonly target = new TickingTarget();
+  readonly soloTarget = new TickingTarget();
+  /** Whether other workers have anything to do. */
+  othersRun = false;
   readonly pools = { target: new ScriptedCachePool(CAPACITY), mtp: new ScriptedCachePool(CAPACITY) };
   readonly context: WorkerContext;
   readonly scheduler: Scheduler;
@@ -97,6 +105,7 @@ export class ScriptedWorker {
     budgetBytes = 40 * CAPACITY,
     sharing = [],
     leastWidth = 2,
+    hasSolo = false,
     onMessage,
   }: ScriptedWorkerOptions = {}) {
     const mtp = new TickingMtp((position) => position % 4 !== 0);
@@ -130,6 +139,7 @@ export class ScriptedWorker {
       shared: this.shared,
       widths: { least: leastWidth, multiple: 1 } as const,
       numThreads: 1,
+      solo: hasSolo ? { target: this.soloTarget, numThreads: 2 } : null,
     };
     const post = (message: WorkerMessage, holdMs = 0): void => {
       this.messages.push(message);
@@ -142,7 +152,9 @@ export class ScriptedWorker {
       verifyRatios: Array<number>(10).fill(1.2),
       draftSeconds: Array<number>(9).fill(0.2),
     };
-    const costs = new SharingCosts(new Map([1, ...sharing].map((numSharing) => [numSharing, stepCosts])));
+    const soloCosts = { ...stepCosts, plainSeconds: [SOLO_PLAIN_SECONDS] };
+    const bySharing = new Map([1, ...sharing].map((numSharing) => [numSharing, stepCosts]));
+    const costs = new SharingCosts({ bySharing, solo: hasSolo ? soloCosts : null });
     this.context = {
       model,
       kv: new KvStore(this.memory, model, (usage) => post({ type: 'kv-memory-used', usage })),
@@ -150,7 +162,11 @@ export class ScriptedWorker {
       acceptance: AcceptanceEstimate.prior(8),
       post,
       plainSteps: new PlainStepSchedule(),
-      lockstep: new Lockstep(model, (numSharing) => costs.of(numSharing)),
+      lockstep: new Lockstep(
+        model,
+        (numSharing) => costs.of(numSharing),
+        () => this.othersRun,
+      ),
     };
     this.scheduler = new Scheduler(
       maxNumSeqs,

@@ -32,12 +32,11 @@ describe('StepCosts', () => {
 
   it('costs by how many share a pass, all as much slower as plain steps alone have become', () => {
     const measured = { lengths: [16], verifyRatios: [1, 1, 1.5], draftSeconds: [0] };
-    const costs = new SharingCosts(
-      new Map([
-        [1, { ...measured, plainSeconds: [2] }],
-        [4, { ...measured, plainSeconds: [1] }],
-      ]),
-    );
+    const bySharing = new Map([
+      [1, { ...measured, plainSeconds: [2] }],
+      [4, { ...measured, plainSeconds: [1] }],
+    ]);
+    const costs = new SharingCosts({ bySharing, solo: null });
     observePlain(costs.of(1), ...Array<number>(16).fill(3));
     expect([1, 4].map((numSharing) => costs.of(numSharing).plainSeconds(16))).toEqual([3, 1.5]);
   });

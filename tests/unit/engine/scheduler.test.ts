@@ -5,9 +5,13 @@ import { Scheduler, type Turns } from '../../../src/engine/scheduler.ts';
 import { ScriptedTarget } from '../../support/scripted-model.ts';
 
 const target = new ScriptedTarget();
-const lockstep = new Lockstep({ target, mtp: null, shared: [] }, () => {
-  throw new Error('expected no pass');
-});
+const lockstep = new Lockstep(
+  { target, mtp: null, shared: [], solo: null },
+  () => {
+    throw new Error('expected no pass');
+  },
+  () => false,
+);
 const newLane = (): Lane => lockstep.newLane();
 
 async function* noTurns(): Turns {}
