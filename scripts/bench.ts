@@ -18,7 +18,7 @@ import { adversarialPrompts } from './bench/adversarial-prompts.ts';
 import { acceptanceRows, cardRows, speedRows } from './bench/card-rows.ts';
 import { printByKind, summariseByKind, type SummariesByKind } from './bench/loops.ts';
 import { machineFacts } from './bench/machine-facts.ts';
-import { openEngine } from './bench/open-engine.ts';
+import { numThreadsOf, openEngine } from './bench/open-engine.ts';
 import { prompts, type Prompt } from './bench/prompts.ts';
 import type { BenchRecord } from './bench/records.ts';
 import { runRequest } from './bench/run-request.ts';
@@ -130,6 +130,7 @@ await engine.close();
 
 const record: BenchRecord = {
   ...machineFacts(),
+  numThreads: numThreadsOf(engine),
   model: id,
   numTokens,
   numRepeats,

@@ -5,10 +5,10 @@
 import { existsSync } from 'node:fs';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
-import { peersTable, type PeersRecord } from './bench/peers-record.ts';
+import { peersSentence, peersTable, type PeersRecord } from './bench/peers-record.ts';
 import { healingTable, type HealingRecord } from './bench/healing-record.ts';
 import { prefixSentence, type PrefixRecord } from './bench/prefix-record.ts';
-import { acceptanceTable, benchTables, otherHourSentence } from './bench/readme-tables.ts';
+import { acceptanceTable, benchTables, otherRunSentence } from './bench/readme-tables.ts';
 import type { AcceptanceRecord, BenchRecord } from './bench/records.ts';
 import { samplingTable, type SamplingRecord } from './bench/sampling-record.ts';
 import { serverTable, type ServerRecord } from './bench/server-record.ts';
@@ -56,7 +56,12 @@ const results = async (name: string): Promise<unknown> =>
   JSON.parse(await readFile(`docs/results/${name}.json`, 'utf8')) as unknown;
 const blocks = {
   bench: benchTables((await results('bench')) as BenchRecord),
-  again: otherHourSentence((await results('bench-again')) as BenchRecord),
+  again: otherRunSentence((await results('bench-again')) as BenchRecord, 'The same an hour earlier or later'),
+  processor: [
+    otherRunSentence((await results('bench-avx2')) as BenchRecord, 'The same on another processor'),
+    otherRunSentence((await results('adversarial-avx2')) as BenchRecord, 'Adversarial prompts there'),
+    peersSentence((await results('peers-avx2')) as PeersRecord, 'Beside other runtimes there'),
+  ].join('\n\n'),
   acceptance: acceptanceTable((await results('acceptance')) as AcceptanceRecord),
   exact: await exactSentence(),
   healing: healingTable((await results('healing')) as HealingRecord),

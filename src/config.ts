@@ -40,7 +40,8 @@ const table = {
     env: ['FORETOKEN_THREADS'],
     placeholder: 'N',
     default: '0',
-    description: 'Threads of a forward, 0 for as many as are fastest',
+    description:
+      'Threads of a forward, 0 for as many as are fastest, more while no other worker has a request',
     ...number(0, 1024),
   },
   numWorkers: {

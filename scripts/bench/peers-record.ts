@@ -161,6 +161,20 @@ const cells = (row: PeerRow): string[] => [
   ...agreementCells(row),
 ];
 
+/** How much faster than plain decoding in each other runtime. */
+export function peersSentence(
+  { rows, numPrompts, machine, date }: PeersRecord,
+  introduction: string,
+): string {
+  const others = rows
+    .filter((row) => row.hasBestThreads && row.decoding === 'plain' && row.runtime !== 'foretoken')
+    .map(
+      (row) =>
+        `${format(row.speculativeRatio)} times ${row.runtime} with ${row.weights} (${format(row.tokensPerSecond, 0)} tokens per second)`,
+    );
+  return `${introduction} (${numPrompts} prompts, ${machine}, ${date}): ${others.join(', ')}.`;
+}
+
 export function peersTable(record: PeersRecord): string {
   const versions = Object.entries(record.versions).map(([name, version]) => `${name} ${version}`);
   return [

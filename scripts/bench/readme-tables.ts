@@ -72,7 +72,7 @@ const qualityCells = (summary: AcceptanceSummary): string[] => [
 export function benchTables({ quality, ...record }: BenchRecord): string {
   const lines = [
     `${record.model}, ${record.numTokens} tokens a prompt, median of ${record.numRepeats} runs, ${record.adaptive ? 'adaptive depth up to' : 'depth'} ` +
-      `${record.maxDraftTokens}, ${record.machine}, Node ${record.node}, ${record.date}.`,
+      `${record.maxDraftTokens}, ${machineOf(record)}, Node ${record.node}, ${record.date}.`,
   ];
   for (const [name, summaries] of Object.entries(record.results)) {
     const { total } = summaries;
@@ -96,17 +96,21 @@ export function benchTables({ quality, ...record }: BenchRecord): string {
   return lines.join('\n');
 }
 
-/** Totals of the same benchmark in another hour: `npm run bench -- --out docs/results/bench-again.json`. */
-export function otherHourSentence(record: BenchRecord): string {
+const machineOf = ({ machine, numThreads = 1 }: BenchRecord): string =>
+  `${machine}, ${numThreads === 1 ? 'one thread' : `${numThreads} threads`} a forward`;
+
+/** Totals of another run: `npm run bench -- --out docs/results/NAME.json`. */
+export function otherRunSentence(record: BenchRecord, introduction: string): string {
   const totals = Object.entries(record.results).map(([name, { total }]) => {
     const { speedup, speedupOverOff, baselineTokensPerSecond, meanAcceptanceLength } = total;
     return (
       `${name}: **${format(speedup.median)}** times ${format(baselineTokensPerSecond, 0)} tokens per second of plain decoding ` +
-      `(${format(speedup.min)} to ${format(speedup.max)}), ${format(speedupOverOff.median)} times \`off\`, ` +
+      `(${format(speedup.min)} to ${format(speedup.max)}), ${format(speedupOverOff.median)} times \`off\` ` +
+      `(${format(speedupOverOff.min)} to ${format(speedupOverOff.max)}), ` +
       `mean acceptance length ${format(meanAcceptanceLength)}`
     );
   });
-  return `The same an hour earlier or later (${record.date}). ${totals.join('. ')}.`;
+  return `${introduction} (${machineOf(record)}, ${record.date}). ${totals.join('. ')}.`;
 }
 
 const depthCells = (summary: AcceptanceSummary): string[] => [

@@ -12,6 +12,8 @@ export interface BenchRecord {
   readonly model: string;
   readonly machine: string;
   readonly node: string;
+  /** Of a forward; absent: 1. */
+  readonly numThreads?: number;
   readonly numTokens: number;
   /** Pairs of a prompt, with and without speculation, of which the medians count. */
   readonly numRepeats: number;

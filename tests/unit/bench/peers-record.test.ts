@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
 import {
+  peersSentence,
   peersTable,
   summarisePeers,
   type PeerMeasurement,
@@ -54,7 +55,7 @@ it('compares prompt by prompt, with foretoken as it decodes fastest', () => {
 });
 
 it('shows each with its best number of threads', () => {
-  const text = peersTable({
+  const record = {
     date: '2026-01-01',
     model: 'tiny',
     machine: 'a machine',
@@ -65,11 +66,15 @@ it('shows each with its best number of threads', () => {
     triedThreads: [1, 2],
     versions: { peer: '1.0.0' },
     rows,
-  });
+  };
+  const text = peersTable(record);
   const lines = text.split('\n');
   expect(lines[0]).toContain('3 prompts of 3 tokens');
   expect(lines[0]).toContain('peer 1.0.0. Threads: the best of 1, 2 on the first 1 prompts.');
   expect(lines).toHaveLength(8);
   expect(lines[5]).toBe('| foretoken | int8 | plain | 1 | 20 | 2.00 | 1.00 | - | - |');
   expect(lines[7]).toBe('| peer | F32 | plain | 1 | 10 | 4.00 | 2.00 | 1 of 3 | 2 |');
+  expect(peersSentence(record, 'Elsewhere')).toBe(
+    `Elsewhere (3 prompts, a machine, ${record.date}): 4.00 times peer with F32 (10 tokens per second).`,
+  );
 });

@@ -1,7 +1,7 @@
 import { describe, expect, it, test } from 'vitest';
 import { summariseAcceptance } from '../../../scripts/bench/acceptance-summary.ts';
 import { summariseByKind } from '../../../scripts/bench/loops.ts';
-import { acceptanceTable, benchTables, otherHourSentence } from '../../../scripts/bench/readme-tables.ts';
+import { acceptanceTable, benchTables, otherRunSentence } from '../../../scripts/bench/readme-tables.ts';
 import { summarise } from '../../../scripts/bench/summary.ts';
 import { benchMeasurement, benchSample } from '../../support/bench-samples.ts';
 
@@ -72,9 +72,9 @@ describe('benchTables', () => {
   });
 });
 
-test('otherHourSentence has the totals of every temperature', () => {
-  expect(otherHourSentence(record)).toBe(
-    'The same an hour earlier or later (2026-01-01). T=0: **2.00** times 100 tokens per second of plain ' +
-      'decoding (1.00 to 3.00), 4.00 times `off`, mean acceptance length 2.50.',
+test('otherRunSentence has the totals of every temperature', () => {
+  expect(otherRunSentence({ ...record, numThreads: 2 }, 'The same elsewhere')).toBe(
+    'The same elsewhere (a machine, 2 threads a forward, 2026-01-01). T=0: **2.00** times 100 tokens per second of plain ' +
+      'decoding (1.00 to 3.00), 4.00 times `off` (2.00 to 6.00), mean acceptance length 2.50.',
   );
 });
