@@ -38,15 +38,22 @@ export interface ThreadedTargets {
 }
 
 /** Throws ForetokenError `invalid_model`. */
+export async function loadThreadedTarget(
+  manifest: ModelManifest,
+  maxWidth: number,
+  numThreads: number,
+): Promise<ThreadedTarget> {
+  return { target: await loadTargetModel(manifest, maxWidth, { numThreads }), numThreads };
+}
+
+/** Throws ForetokenError `invalid_model`. */
 export async function loadFastestTargets(
   manifest: ModelManifest,
   maxWidth: number,
 ): Promise<ThreadedTargets> {
   const most = Math.min(availableParallelism(), MAX_THREADS);
-  const load = async (numThreads: number): Promise<ThreadedTarget> => ({
-    target: await loadTargetModel(manifest, maxWidth, { numThreads }),
-    numThreads,
-  });
+  const load = async (numThreads: number): Promise<ThreadedTarget> =>
+    loadThreadedTarget(manifest, maxWidth, numThreads);
   if (most === 1 || (await weightBytes(manifest)) > MAX_TIMED_BYTES)
     return { shared: await load(most), solo: null };
   const candidates: ThreadedTarget[] = [];

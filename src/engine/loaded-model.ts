@@ -4,7 +4,7 @@ import { readManifest, type ModelManifest } from '../model/manifest.ts';
 import { loadSharedModels } from '../model/onnx-shared-models.ts';
 import { OnnxKvCachePool } from '../model/onnx-kv-cache.ts';
 import { loadMtpModule, NUM_MTP_THREADS } from '../model/onnx-mtp-module.ts';
-import { loadTargetModel, type OnnxTargetModel } from '../model/onnx-target-model.ts';
+import type { OnnxTargetModel } from '../model/onnx-target-model.ts';
 import {
   decidingWidth,
   type ExactWidths,
@@ -13,7 +13,12 @@ import {
   type SharedModels,
   type TargetModel,
 } from '../model/target-model.ts';
-import { loadFastestTargets, type ThreadedTarget, type ThreadedTargets } from './fastest-threads.ts';
+import {
+  loadFastestTargets,
+  loadThreadedTarget,
+  type ThreadedTarget,
+  type ThreadedTargets,
+} from './fastest-threads.ts';
 
 /** Tokens of a prefill chunk: long enough to be efficient, short enough that others' turns come soon. */
 const MAX_WIDTH = 64;
@@ -76,12 +81,9 @@ async function loadTargets(
   manifest: ModelManifest,
   { numThreads, numSoloThreads }: ThreadCounts,
 ): Promise<ThreadedTargets> {
-  const load = async (threads: number): Promise<ThreadedTarget> => ({
-    target: await loadTargetModel(manifest, MAX_WIDTH, { numThreads: threads }),
-    numThreads: threads,
-  });
-  const shared = await load(numThreads);
-  return { shared, solo: numSoloThreads === numThreads ? null : await load(numSoloThreads) };
+  const shared = await loadThreadedTarget(manifest, MAX_WIDTH, numThreads);
+  if (numSoloThreads === numThreads) return { shared, solo: null };
+  return { shared, solo: await loadThreadedTarget(manifest, MAX_WIDTH, numSoloThreads) };
 }
 
 /** Null where it would give other bits: who else runs must not show in the text. */
