@@ -64,7 +64,7 @@ interface ErrorBody {
 export const headersOf = (key: string): Record<string, string> =>
   key === '' ? {} : { authorization: `Bearer ${key}` };
 
-/** Throws RefusedError, with the server's words where it has any. */
+/** Throws RefusedError, in the server's words if the answer has them. */
 export async function assertOk(response: Response): Promise<void> {
   if (response.ok) return;
   const body = (await response.json().catch(() => null)) as ErrorBody | null;
