@@ -2,27 +2,15 @@
  * `npm run bench:health`: how long `/health` takes while prompts of about 1,000 tokens are prefilled, over a real socket
  * to a server of its own. Keeps the result in docs/results/health.json.
  */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
-import { createInterface } from 'node:readline';
 import { median } from '../src/decoding/robust-statistics.ts';
+import { ServedProcess } from './load/served-process.ts';
 
 const NUM_PROMPTS = 20;
 const PROMPT = 'const a = [1, 2];\n'.repeat(110);
 
-const server = spawn(process.execPath, ['dist/main.js', 'serve', '--port', '0'], {
-  stdio: ['ignore', 'pipe', 'inherit'],
-});
-let baseUrl = '';
-for await (const line of createInterface({ input: server.stdout })) {
-  const entry = JSON.parse(line) as { msg: string; url?: string };
-  if (entry.msg === 'ready' && entry.url !== undefined) {
-    baseUrl = entry.url;
-    break;
-  }
-}
-
+const server = await ServedProcess.start([]);
+const { baseUrl } = server;
 const milliseconds: number[] = [];
 let numPromptTokens = 0;
 for (let count = 0; count < NUM_PROMPTS; count += 1) {
@@ -44,8 +32,7 @@ for (let count = 0; count < NUM_PROMPTS; count += 1) {
   numPromptTokens = usage.prompt_tokens;
   await answers;
 }
-server.kill('SIGTERM');
-await once(server, 'exit');
+await server.stop();
 
 const record = {
   date: new Date().toISOString().slice(0, 10),

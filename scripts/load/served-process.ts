@@ -18,14 +18,17 @@ export class ServedProcess {
     this.exitCode = once(this.child, 'exit').then(() => this.child.exitCode);
   }
 
-  /** Resolves when it is ready for requests. */
+  /** Resolves when all of its workers are ready for requests. */
   static async start(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<ServedProcess> {
     const server = new ServedProcess(args, env);
     const lines = createInterface({ input: server.child.stdout! });
-    server.baseUrl = await new Promise<string>((resolve, reject) => {
+    await new Promise<void>((resolve, reject) => {
+      let isComplete = false;
       lines.on('line', (line) => {
         const { msg, url } = JSON.parse(line) as { msg: string; url?: string };
-        if (msg === 'ready' && url !== undefined) resolve(url);
+        if (msg === 'all workers ready') isComplete = true;
+        if (msg === 'ready' && url !== undefined) server.baseUrl = url;
+        if (isComplete && server.baseUrl !== '') resolve();
       });
       void server.exitCode.then((code) => reject(new Error(`the server ended with exit code ${code}`)));
     });

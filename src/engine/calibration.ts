@@ -13,8 +13,10 @@ const MIN_REPETITIONS = 3;
 const MAX_REPETITIONS = 25;
 /** Steps run back to back per sample, as in real decoding, after one that warms the caches and is not counted. */
 const STEPS_PER_SAMPLE = 3;
-/** Of verifies wider than LAST_NARROW_WIDTH, those that are timed beside the widest. */
-const WIDE_WIDTHS: ReadonlySet<number> = new Set([12, 13, 16]);
+/** Verifies that are timed beside the widest: enough for a line through each kind (verify-ratios.ts). */
+const FEW_WIDTHS = [2, 3, 6, LAST_NARROW_WIDTH];
+/** Of who runs alone, whose rounds are what all others are compared with. */
+const MANY_WIDTHS = [2, 3, 4, 5, 6, 7, 8, LAST_NARROW_WIDTH, 12, 13, 16];
 /** Where the cost of width is measured; it is scaled from there. */
 const REFERENCE_LENGTH = 256;
 /** Of passes that several sequences share, each number of sequences by itself. */
@@ -22,16 +24,27 @@ const SHARED_BUDGET_SECONDS = 0.5;
 
 export async function calibrate(model: LoadedModel): Promise<MeasuredBySharing> {
   const { target, solo } = model;
-  const alone = await calibrateAlone(model, target, solo === null ? BUDGET_SECONDS : SECOND_BUDGET_SECONDS);
+  const thorough = async (of: TargetModel): Promise<MeasuredCosts> =>
+    calibrateAlone(model, of, MANY_WIDTHS, BUDGET_SECONDS);
+  const alone =
+    solo === null
+      ? await thorough(target)
+      : await calibrateAlone(model, target, FEW_WIDTHS, SECOND_BUDGET_SECONDS);
   const bySharing = new Map([[1, alone]]);
   for (const shared of model.shared)
     bySharing.set(shared.target.numSequences, await calibrateShared(model, shared, alone));
-  return { bySharing, solo: solo === null ? null : await calibrateAlone(model, solo.target, BUDGET_SECONDS) };
+  return { bySharing, solo: solo === null ? null : await thorough(solo.target) };
 }
+
+const upTo = (maxWidth: number, widths: readonly number[]): number[] => [
+  ...widths.filter((width) => width < maxWidth),
+  maxWidth,
+];
 
 async function calibrateAlone(
   model: LoadedModel,
   target: TargetModel,
+  timedWidths: readonly number[],
   budgetSeconds: number,
 ): Promise<MeasuredCosts> {
   const { mtp, manifest, targetCaches } = model;
@@ -47,9 +60,7 @@ async function calibrateAlone(
   const state = new Float32Array(manifest.hiddenSize).fill(0.1);
   const plainSamples = lengths.map((): number[] => []);
   const verifySamples = Array.from({ length: maxWidth + 1 }, (): number[] => []);
-  const widths = [...verifySamples.keys()].filter(
-    (width) => width >= 2 && (width <= LAST_NARROW_WIDTH || width === maxWidth || WIDE_WIDTHS.has(width)),
-  );
+  const widths = upTo(maxWidth, timedWidths);
   const chainSamples: number[] = [];
   const start = performance.now();
   for (let repetition = 0; repetition < MAX_REPETITIONS; repetition += 1) {
@@ -110,8 +121,7 @@ async function calibrateShared(
   const draftCaches = mtp === null ? [] : each(() => mtpCaches!.take(length + 1));
   const hiddenStates = new Float32Array(manifest.hiddenSize).fill(0.1);
   // The plain step last, so that the others do not slow it.
-  const verified = new Set([2, 3, 6, LAST_NARROW_WIDTH, maxWidth].map((width) => Math.min(width, maxWidth)));
-  const widths = [...verified, 1];
+  const widths = [...upTo(maxWidth, FEW_WIDTHS), 1];
   const samples = widths.map((): number[] => []);
   const chainSamples: number[] = [];
   const start = performance.now();
@@ -120,10 +130,11 @@ async function calibrateShared(
     for (const [index, width] of widths.entries()) {
       const tokenIds = Array.from({ length: width }, (_, tokenId) => tokenId);
       const parts = caches.map((cache) => ({ cache, tokenIds }));
-      const step = async (): Promise<unknown> =>
-        width === 1 ? target.forwardAtWidth(parts) : target.forward(parts);
-      const numWarmUpSteps = width === 1 ? NUM_WARM_UP_STEPS : 1;
-      samples[index]!.push(...(await timeSteps(caches, length, step, numWarmUpSteps)));
+      const timed =
+        width === 1
+          ? await timeSteps(caches, length, async () => target.forwardAtWidth(parts), NUM_WARM_UP_STEPS)
+          : await timeSteps(caches, length, async () => target.forward(parts), 1, 1);
+      samples[index]!.push(...timed);
     }
     if (mtp !== null) {
       const parts = draftCaches.map((cache) => ({ cache, tokenIds: [1], hiddenStates }));

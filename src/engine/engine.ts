@@ -48,7 +48,10 @@ export interface EngineOptions {
   readonly startWorker?: StartWorker;
 }
 
-/** Resolves when the model is loaded and its steps are measured; throws ForetokenError `invalid_model`. */
+/**
+ * Resolves when a worker has loaded the model and measured its steps; the others load meanwhile. Throws ForetokenError
+ * `invalid_model`.
+ */
 export async function startEngine(options: EngineOptions): Promise<Engine> {
   const engine = new WorkerEngine(options, await loadTokenizer(options.modelFolder));
   await engine.whenReady;
@@ -97,6 +100,7 @@ class WorkerEngine implements Engine {
           options.logger.info({ tuning }, 'engine ready');
           this.resolveReady();
         },
+        complete: () => options.logger.info({ numWorkers: this.pool.numWorkers }, 'all workers ready'),
         failedToStart: (reason) => this.rejectReady(reason),
         died: (reason, pauseMs) =>
           options.logger.error({ err: reason, pauseMs }, 'engine worker died, starting another'),
@@ -122,6 +126,7 @@ class WorkerEngine implements Engine {
     const budgetBytes = (this.kvMemory?.budgetBytes ?? 1) * this.pool.numWorkers;
     const { runningBytes, keptBytes } = this.pool.kvUsage;
     return {
+      numWorkers: this.pool.numReady,
       numRunning,
       numWaiting: runs.length - numRunning,
       kvCacheUsage: runningBytes / budgetBytes,

@@ -33,7 +33,7 @@ export interface ThreadedTarget {
 export interface ThreadedTargets {
   /** While all workers have something to do. */
   readonly shared: ThreadedTarget;
-  /** While one alone has; null where that is no faster with more threads. */
+  /** While one alone has; null where that is no faster with more threads, or no other is there. */
   readonly solo: ThreadedTarget | null;
 }
 
@@ -46,10 +46,11 @@ export async function loadThreadedTarget(
   return { target: await loadTargetModel(manifest, maxWidth, { numThreads }), numThreads };
 }
 
-/** Throws ForetokenError `invalid_model`. */
+/** `hasNeighbours`: whether there are other workers, from which threads would take their cores. Throws ForetokenError `invalid_model`. */
 export async function loadFastestTargets(
   manifest: ModelManifest,
   maxWidth: number,
+  hasNeighbours: boolean,
 ): Promise<ThreadedTargets> {
   const most = Math.min(availableParallelism(), MAX_THREADS);
   const load = async (numThreads: number): Promise<ThreadedTarget> =>
@@ -59,7 +60,7 @@ export async function loadFastestTargets(
   const candidates: ThreadedTarget[] = [];
   for (let numThreads = 1; numThreads < most; numThreads *= 2) candidates.push(await load(numThreads));
   candidates.push(await load(most));
-  const { shared, solo } = fastest(candidates, await time(candidates, manifest));
+  const { shared, solo } = fastest(candidates, await time(candidates, manifest), hasNeighbours);
   for (const candidate of candidates)
     if (candidate !== shared && candidate !== solo) await candidate.target.close();
   return { shared, solo };
@@ -67,11 +68,12 @@ export async function loadFastestTargets(
 
 /**
  * `shared`: the first candidate that no later one beats by MIN_GAIN. `solo`: the one behind it that is fastest by
- * MIN_SOLO_GAIN, or null. seconds: [candidates.length].
+ * MIN_SOLO_GAIN, or null. Without neighbours the fastest by MIN_SOLO_GAIN is `shared`. seconds: [candidates.length].
  */
 export function fastest<Candidate>(
   candidates: readonly Candidate[],
   seconds: readonly number[],
+  hasNeighbours: boolean,
 ): { readonly shared: Candidate; readonly solo: Candidate | null } {
   const firstBeatenBy = (gain: number, from: number): number => {
     let best = from;
@@ -79,7 +81,7 @@ export function fastest<Candidate>(
       if (seconds[index]! * gain < seconds[best]!) best = index;
     return best;
   };
-  const shared = firstBeatenBy(MIN_GAIN, 0);
+  const shared = firstBeatenBy(hasNeighbours ? MIN_GAIN : MIN_SOLO_GAIN, 0);
   const solo = firstBeatenBy(MIN_SOLO_GAIN, shared);
   return { shared: candidates[shared]!, solo: solo === shared ? null : candidates[solo]! };
 }

@@ -47,17 +47,19 @@ export interface ThreadCounts {
 }
 
 /**
- * `asked` null: as many threads as are fastest here. Passes are shared by at most `maxSharing` sequences.
- * Throws ForetokenError `invalid_model`.
+ * `asked` null: as many threads as are fastest here, beside other workers if it `hasNeighbours`. Passes are shared by at
+ * most `maxSharing` sequences. Throws ForetokenError `invalid_model`.
  */
 export async function loadModel(
   modelFolder: string,
   asked: ThreadCounts | null,
-  maxSharing = 1,
+  { maxSharing = 1, hasNeighbours = false }: { maxSharing?: number; hasNeighbours?: boolean } = {},
 ): Promise<LoadedModel> {
   const manifest = await readManifest(modelFolder);
   const targets =
-    asked === null ? await loadFastestTargets(manifest, MAX_WIDTH) : await loadTargets(manifest, asked);
+    asked === null
+      ? await loadFastestTargets(manifest, MAX_WIDTH, hasNeighbours)
+      : await loadTargets(manifest, asked);
   const { target, numThreads } = targets.shared;
   const targetCaches = new OnnxKvCachePool(manifest.target, manifest.contextLength);
   const found = await exactWidths(target, targetCaches, manifest.maxSpecTokens + 1);

@@ -27,8 +27,11 @@ export interface PooledRun {
 export interface PoolEvents {
   /** A worker has loaded the model; all load the same. */
   loaded(message: Extract<WorkerMessage, { readonly type: 'model-loaded' }>): void;
-  /** All workers of the start are ready. */
+  /** The first worker is ready; the others are being started with what it found. */
   ready(tuning: WorkerTuning): void;
+  /** All workers are ready for the first time. */
+  complete(): void;
+  /** The first worker was never ready. */
   failedToStart(reason: ForetokenError): void;
   died(reason: ForetokenError, pauseMs: number): void;
   restarted(): void;
@@ -60,12 +63,12 @@ export class WorkerPool {
   private readonly options: PoolOptions;
   private readonly events: PoolEvents;
   private readonly members: Member[] = [];
-  /** [workers]: how many requests each has, for the others to see whether they have the machine to themselves. */
+  /** [workers]: how much each has to do, for the others to see whether they have the machine to themselves. */
   private readonly load: Int32Array<SharedArrayBuffer>;
   private waiting: PooledRun[] = [];
   /** What the first worker found out; null until it is ready. */
   private tuning: WorkerTuning | null = null;
-  private hasStarted = false;
+  private isComplete = false;
   /** Whether nothing is to be given to workers now. */
   private isHeld = false;
 
@@ -78,7 +81,11 @@ export class WorkerPool {
   }
 
   get isReady(): boolean {
-    return this.members.some((member) => member.isReady);
+    return this.numReady > 0;
+  }
+
+  get numReady(): number {
+    return this.members.filter((member) => member.isReady).length;
   }
 
   get numWorkers(): number {
@@ -120,8 +127,10 @@ export class WorkerPool {
     await Promise.all(this.members.map(async ({ supervisor }) => supervisor.close()));
   }
 
+  /** The requests of each; loading the model is as much work as one. */
   private publishLoad(): void {
-    for (const [index, { runs }] of this.members.entries()) Atomics.store(this.load, index, runs.size);
+    for (const [index, { runs, isReady }] of this.members.entries())
+      Atomics.store(this.load, index, isReady ? runs.size : 1);
   }
 
   private memberOf(id: number): Member | undefined {
@@ -135,18 +144,23 @@ export class WorkerPool {
     const start = () => startWorker({ ...options, ...this.tuning, load, index });
     const member = new Member(
       (self) =>
-        new WorkerSupervisor(start, {
-          received: (message) => this.receive(self, message),
-          died: (reason, pauseMs) => this.memberDied(self, reason, pauseMs),
-          restarted: () => this.events.restarted(),
-          failedToStart: (reason) => this.events.failedToStart(reason),
-          gaveUp: (reason) => {
-            this.lose(self, reason);
-            this.events.gaveUp(reason);
+        new WorkerSupervisor(
+          start,
+          {
+            received: (message) => this.receive(self, message),
+            died: (reason, pauseMs) => this.memberDied(self, reason, pauseMs),
+            restarted: () => this.events.restarted(),
+            failedToStart: (reason) => this.events.failedToStart(reason),
+            gaveUp: (reason) => {
+              this.lose(self, reason);
+              this.events.gaveUp(reason);
+            },
           },
-        }),
+          this.tuning !== null,
+        ),
     );
     this.members.push(member);
+    this.publishLoad();
   }
 
   private receive(member: Member, message: LiveMessage): void {
@@ -156,6 +170,7 @@ export class WorkerPool {
         return;
       case 'engine-ready':
         member.isReady = true;
+        this.publishLoad();
         this.settle(message.tuning);
         this.place();
         return;
@@ -169,11 +184,14 @@ export class WorkerPool {
 
   /** The others come once the first has measured, alone, what steps cost: they are started with what it found. */
   private settle(tuning: WorkerTuning): void {
-    this.tuning ??= tuning;
-    while (this.members.length < this.tuning.numWorkers) this.addMember();
-    if (this.hasStarted || !this.members.every(({ isReady }) => isReady)) return;
-    this.hasStarted = true;
-    this.events.ready(this.tuning);
+    if (this.tuning === null) {
+      this.tuning = tuning;
+      while (this.members.length < tuning.numWorkers) this.addMember();
+      this.events.ready(tuning);
+    }
+    if (this.isComplete || this.numReady < this.members.length) return;
+    this.isComplete = true;
+    this.events.complete();
   }
 
   /** Gives those that wait to workers with places. */
@@ -215,8 +233,8 @@ export class WorkerPool {
   private lose(member: Member, reason: ForetokenError): void {
     const runs = [...member.runs.values()];
     member.runs.clear();
-    this.publishLoad();
     member.isReady = false;
+    this.publishLoad();
     member.usage = NOTHING_USED;
     member.affinity.forget();
     this.waiting = [...runs, ...this.waiting];

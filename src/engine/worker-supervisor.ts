@@ -32,7 +32,7 @@ export type LiveMessage = Exclude<WorkerMessage, { readonly type: 'engine-failed
 
 export interface SupervisorEvents {
   received(message: LiveMessage): void;
-  /** The first worker died before it was ready: nothing says that another would get further. */
+  /** The worker died before any was ready: nothing says that another would get further. */
   failedToStart(reason: ForetokenError): void;
   /** Another worker will be started after the pause. */
   died(reason: ForetokenError, pauseMs: number): void;
@@ -47,15 +47,17 @@ export class WorkerSupervisor {
   private readonly start: () => WorkerThread;
   private readonly events: SupervisorEvents;
   private worker: WorkerThread | null = null;
-  private wasEverReady = false;
+  private wasEverReady: boolean;
   private numDeaths = 0;
   private pause: NodeJS.Timeout | undefined;
   private isClosed = false;
   private reportExit: () => void = () => {};
 
-  constructor(start: () => WorkerThread, events: SupervisorEvents) {
+  /** `wasEverReady`: whether one like it has been before. */
+  constructor(start: () => WorkerThread, events: SupervisorEvents, wasEverReady = false) {
     this.start = start;
     this.events = events;
+    this.wasEverReady = wasEverReady;
     this.launch();
   }
 

@@ -41,7 +41,10 @@ async function start(
   post: WorkerContext['post'],
 ): Promise<{ readonly model: LoadedModel; readonly context: WorkerContext }> {
   const loadStart = performance.now();
-  const model = await loadModel(options.modelFolder, options.threads, options.maxNumSeqs);
+  const model = await loadModel(options.modelFolder, options.threads, {
+    maxSharing: options.maxNumSeqs,
+    hasNeighbours: options.numWorkers !== 1,
+  });
   const loadSeconds = (performance.now() - loadStart) / 1000;
   const { manifest, isExact, numThreads, solo } = model;
   const mostWorkers = Math.max(1, Math.floor(availableParallelism() / numThreads));

@@ -6,6 +6,8 @@ export type FinishReason = 'stop' | 'length';
 export type RequestOutcome = FinishReason | 'abort' | 'error';
 
 export interface EngineLoad {
+  /** That are ready for requests. */
+  readonly numWorkers: number;
   readonly numRunning: number;
   readonly numWaiting: number;
   /** Share of the KV memory that running requests have reserved, 0 to 1. */

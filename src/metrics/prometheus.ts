@@ -49,6 +49,11 @@ export class PrometheusMetrics implements EngineObserver {
     });
     this.#restarts.inc(labels, 0);
     this.#gauge(
+      'foretoken_engine_workers',
+      'Engine workers that are ready for requests',
+      () => engine.load().numWorkers,
+    );
+    this.#gauge(
       'vllm:num_requests_running',
       'Requests that are being generated',
       () => engine.load().numRunning,

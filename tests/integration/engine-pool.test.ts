@@ -12,7 +12,7 @@ let threads: ScriptedThread[];
 let options: WorkerOptions[];
 let engine: Engine;
 
-beforeEach(async () => {
+async function start(): Promise<void> {
   threads = [];
   options = [];
   engine = await startEngine({
@@ -30,6 +30,11 @@ beforeEach(async () => {
       return threads.at(-1)!;
     },
   });
+}
+
+beforeEach(async () => {
+  await start();
+  await until(() => engine.load().numWorkers === 2);
 });
 afterEach(async () => engine.close());
 
@@ -41,7 +46,7 @@ const given = (): number[][] =>
     received.flatMap((message) => (message.type === 'request-add' ? [message.id] : [])),
   );
 
-test('the others are started with what the first found out, and the engine waits for all', () => {
+test('the others are started with what the first found out, which is ready meanwhile', () => {
   expect(options).toHaveLength(2);
   expect(options[0]).toMatchObject({ threads: null, numWorkers: 0, index: 0, maxNumSeqs: 4, kvCacheMib: 64 });
   expect(options[0]!.measured).toBeUndefined();
@@ -62,9 +67,10 @@ test('workers see whether they have the machine to themselves', async () => {
   await nextTick();
   expect(loads()).toEqual([2, 1]);
   threads[0]!.die(new Error('out of memory'));
-  expect(loads()[0]).toBe(0);
   await Promise.allSettled(answers);
-  await until(() => loads().every((load) => load === 0));
+  expect(loads()).toEqual([1, 0]); // one that loads has much to do
+  await until(() => engine.load().numWorkers === 2);
+  expect(loads()).toEqual([0, 0]);
 });
 
 test('requests are spread, and wait in order until there is a place', async () => {
@@ -113,6 +119,19 @@ test('knowing a prompt is no reason to stand in line for long', async () => {
     engine.generate(requestOf({ prompt: [...prompt, 1, 2], maxTokens: 2, cachePrompt: false })),
   );
   expect((await aside).report.numCachedTokens).toBe(0);
+});
+
+test('a worker that dies while it loads, after another was ready, is started again', async () => {
+  const answer = async (): Promise<unknown> => collect(engine.generate(request(1)));
+  await engine.close();
+  await start();
+  expect(engine.load().numWorkers).toBe(1);
+  threads[1]!.die(new Error('out of memory'));
+  await answer();
+  expect(options.map(({ index }) => index)).toEqual([0, 1]);
+  await until(() => engine.load().numWorkers === 2);
+  expect(options.map(({ index }) => index)).toEqual([0, 1, 1]);
+  await answer();
 });
 
 test('where one worker dies the other goes on, and takes over what had given nothing yet', async () => {

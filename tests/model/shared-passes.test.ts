@@ -40,7 +40,7 @@ describe('passes of the shipped model that several sequences share', () => {
     Array.from({ length: count }, (_, index) => (index * 31 + seed * 97) % model.target.vocabSize);
 
   beforeAll(async () => {
-    model = await loadModel(defaultModelFolder(), oneThread, 4);
+    model = await loadModel(defaultModelFolder(), oneThread, { maxSharing: 4 });
     caches = LENGTHS.map((length) => model.targetCaches.take(length + MAX_WIDTH));
     draftCaches = LENGTHS.map((length) => model.mtpCaches!.take(length + MAX_WIDTH));
     for (const [seed, cache] of caches.entries()) {

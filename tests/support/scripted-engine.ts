@@ -53,6 +53,7 @@ export class ScriptedEngine implements Engine {
       numWaiting: this.#waiting.length,
       kvCacheUsage: this.#numRunning / 16,
       prefixCacheUsage: 0,
+      numWorkers: 1,
     };
   }
 
