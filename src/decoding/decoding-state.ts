@@ -15,8 +15,10 @@ export interface DecodingState {
   readonly sampler: Sampler;
   /** Null decodes without speculation. */
   readonly drafter: Drafter | null;
-  /** The latest decided token, predicted for position cache.length and not yet cached; -1 before prefill's end. */
+  /** The latest decided token, predicted for position cache.length and not yet cached; UNDECIDED before prefill's end. */
   nextTokenId: number;
 }
+
+export const UNDECIDED = -1;
 
 export const secondsSince = (startMs: number): number => (performance.now() - startMs) / 1000;

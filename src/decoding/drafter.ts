@@ -5,6 +5,8 @@ export interface Drafter {
    * predecessor, copied if it is needed later.
    */
   observe(tokenIds: readonly number[], hiddenStates: Float32Array): Promise<void>;
+  /** Puts into its cache what it has only kept back, but for the latest `numKept`: a draft needs one. */
+  flush(numKept?: number): Promise<void>;
   /**
    * Guesses for the tokens after the last observed one, at least one, as long as `wantsAnother` and there is room.
    * `choose` turns the logits [vocabSize] of draft number `index` into a token.

@@ -55,22 +55,26 @@ export class MtpDrafter implements Drafter {
     return drafts;
   }
 
-  /** Puts into the cache what was only kept back. */
-  async flush(): Promise<void> {
-    if (this.pendingTokenIds.length > 0) await this.catchUp();
+  async flush(numKept = 0): Promise<void> {
+    if (this.pendingTokenIds.length > numKept) await this.catchUp(numKept);
   }
 
   /** Returns the output of the last forward that this takes. */
-  private async catchUp(): ReturnType<MtpModule['forward']> {
+  private async catchUp(numKept = 0): ReturnType<MtpModule['forward']> {
     const { module, hiddenSize, pendingStates } = this;
     const pending = this.pendingTokenIds;
-    if (pending.length === 0) throw new Error('expected a verified token to draft from, found none');
+    const numDone = pending.length - numKept;
+    if (numDone === 0) throw new Error('expected a verified token to draft from, found none');
     this.pendingTokenIds = [];
     for (let start = 0; ; start += module.maxWidth) {
-      const tokenIds = pending.slice(start, start + module.maxWidth);
-      const states = pendingStates.subarray(start * hiddenSize, (start + tokenIds.length) * hiddenSize);
+      const tokenIds = pending.slice(start, Math.min(start + module.maxWidth, numDone));
+      const end = start + tokenIds.length;
+      const states = pendingStates.subarray(start * hiddenSize, end * hiddenSize);
       const output = await module.forward(this.cache, tokenIds, states);
-      if (start + tokenIds.length === pending.length) return output;
+      if (end < numDone) continue;
+      pendingStates.copyWithin(0, end * hiddenSize, pending.length * hiddenSize);
+      this.pendingTokenIds = pending.slice(end);
+      return output;
     }
   }
 }

@@ -1,22 +1,22 @@
 /** One generate job, turn by turn: prefill chunks, then rounds. Its KV is not its own: whoever lent it takes it back. */
-import { secondsSince, type DecodingState } from '../decoding/decoding-state.ts';
+import { secondsSince, UNDECIDED, type DecodingState } from '../decoding/decoding-state.ts';
 import { DraftLength } from '../decoding/draft-length.ts';
 import { fixedDepth, noDrafts, type DraftPlan } from '../decoding/draft-plan.ts';
-import { tokenLogprobs } from '../decoding/logprobs.ts';
 import { MtpDrafter } from '../decoding/mtp-drafter.ts';
-import { prefill, type PrefillChunk } from '../decoding/prefill.ts';
 import { NOTHING_FOUND, PromptLookup } from '../decoding/prompt-lookup.ts';
 import { Sampler } from '../decoding/sampler.ts';
 import { decodeRound, type Round } from '../decoding/speculative.ts';
 import type { StepCosts } from '../decoding/step-costs.ts';
-import type { FinishReason } from '../metrics/engine-observer.ts';
 import type { DrafterName } from '../metrics/spec-decode-stats.ts';
 import { decidingWidth } from '../model/target-model.ts';
+import { decidedTokens, endOfText, finishReason } from './decided-tokens.ts';
+import { JointPrefill } from './joint-prefill.ts';
 import type { Lane } from './lane.ts';
 import { HOLD_MS, LONG_HOLD_MS } from './outbox.ts';
 import { NUM_QUIET_STEPS, NUM_TIMED_STEPS, NUM_WARM_UP_STEPS } from './plain-step-schedule.ts';
-import { mayReuse, type DecidedToken, type GenerateJob } from './protocol.ts';
-import type { TurnKind, Turns } from './scheduler.ts';
+import { prefillTurns } from './prefill-turns.ts';
+import { mayReuse, type GenerateJob } from './protocol.ts';
+import type { Turns } from './scheduler.ts';
 import type { SequenceKv } from './sequence-kv.ts';
 import type { WorkerContext } from './worker-context.ts';
 
@@ -31,7 +31,6 @@ export async function* generateTurns(
   const { model, post } = context;
   const { clock, target, mtp } = lane;
   const cache = kv.target;
-  const numCachedTokens = cache.length;
   const drafter =
     job.maxDraftTokens > 0 && mtp !== null && kv.mtp !== null
       ? new MtpDrafter(mtp, kv.mtp, target.hiddenSize)
@@ -42,9 +41,11 @@ export async function* generateTurns(
     cache,
     sampler: new Sampler(job.sampling, job.promptTokenIds),
     drafter,
-    nextTokenId: -1,
+    nextTokenId: UNDECIDED,
   };
-  const first = yield* prefillTurns(id, job, state, context);
+  const numSettled = mayReuse(job) ? job.promptTokenIds.length - job.openEnd.length : 0;
+  const joint = new JointPrefill(context.kv, kv, job.promptTokenIds.slice(0, numSettled), drafter);
+  const first = yield* prefillTurns(id, job, state, joint, context);
   // The last ones may have given way.
   kv.tokenIds.splice(cache.length);
   kv.tokenIds.push(first.token.tokenId);
@@ -56,7 +57,7 @@ export async function* generateTurns(
     ...first,
     numReplacedTokens: job.promptTokenIds.length - cache.length,
     numQueriedTokens: mayReuse(job) ? job.promptTokenIds.length : 0,
-    numCachedTokens,
+    numCachedTokens: joint.numTakenOver,
     finish,
   });
   const draftLength = new DraftLength(context.acceptance.forSequence(), context.costs.of(1));
@@ -124,84 +125,6 @@ export async function* generateTurns(
   }
   // Nobody waits for this: the next prompt that begins like this sequence finds the module's cache as long as the target's.
   if (job.cachePrompt) await drafter?.flush();
-}
-
-/** A turn per prompt chunk, the last one left to the caller. */
-async function* prefillTurns(
-  id: number,
-  job: GenerateJob,
-  state: DecodingState,
-  context: WorkerContext,
-): AsyncGenerator<TurnKind, { readonly token: DecidedToken; readonly prefillSeconds: number }, void> {
-  const { vocabSize } = state.target;
-  const { clock } = state;
-  const start = clock.seconds;
-  let lastRow: Float32Array = new Float32Array(0);
-  for await (const chunk of prefill(state, job.promptTokenIds, job.openEnd)) {
-    if (job.promptLogprobs) {
-      const { firstIndex, tokens } = scorePrompt(job, chunk, vocabSize);
-      context.post({ type: 'prompt-scored', id, firstIndex, tokens });
-    }
-    const isLast = chunk.firstPosition + chunk.tokenIds.length === job.promptTokenIds.length;
-    if (isLast) lastRow = chunk.logits.subarray(chunk.logits.length - vocabSize);
-    else yield 'alone';
-  }
-  const token = decidedToken(job, state.nextTokenId, false, lastRow);
-  return { token, prefillSeconds: clock.seconds - start };
-}
-
-/** Log probabilities of the prompt tokens that this chunk's rows predict. */
-function scorePrompt(
-  job: GenerateJob,
-  chunk: PrefillChunk,
-  vocabSize: number,
-): { readonly firstIndex: number; readonly tokens: DecidedToken[] } {
-  const firstIndex = chunk.firstPosition + 1;
-  const predicted = job.promptTokenIds.slice(firstIndex, firstIndex + chunk.tokenIds.length);
-  const tokens = predicted.map((tokenId, row) =>
-    decidedToken(job, tokenId, false, chunk.logits.subarray(row * vocabSize, (row + 1) * vocabSize)),
-  );
-  return { firstIndex, tokens };
-}
-
-function decidedTokens(job: GenerateJob, round: Round, numTokens: number, vocabSize: number): DecidedToken[] {
-  return round.tokenIds
-    .slice(0, numTokens)
-    .map((tokenId, row) =>
-      decidedToken(
-        job,
-        tokenId,
-        row < round.numAccepted,
-        round.logits.subarray(row * vocabSize, (row + 1) * vocabSize),
-      ),
-    );
-}
-
-function decidedToken(
-  job: GenerateJob,
-  tokenId: number,
-  isDraft: boolean,
-  logits: Float32Array,
-): DecidedToken {
-  if (job.numTopLogprobs === null) return { tokenId, isDraft };
-  const { logprob, top } = tokenLogprobs(logits, tokenId, job.numTopLogprobs);
-  return { tokenId, isDraft, logprob, top };
-}
-
-/** Number of tokens up to and with the first end of text. */
-function endOfText(job: GenerateJob, eosTokenIds: readonly number[], tokenIds: readonly number[]): number {
-  const index = job.ignoreEos ? -1 : tokenIds.findIndex((tokenId) => eosTokenIds.includes(tokenId));
-  return index === -1 ? tokenIds.length : index + 1;
-}
-
-function finishReason(
-  job: GenerateJob,
-  eosTokenIds: readonly number[],
-  lastTokenId: number,
-  numGenerated: number,
-): FinishReason | null {
-  if (!job.ignoreEos && eosTokenIds.includes(lastTokenId)) return 'stop';
-  return numGenerated >= job.maxTokens ? 'length' : null;
 }
 
 function learn(

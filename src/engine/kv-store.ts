@@ -6,7 +6,7 @@ import { kvCapacity } from '../model/kv-capacity.ts';
 import type { KvCachePool } from '../model/target-model.ts';
 import { sequenceBytes, type KvMemory } from './kv-memory.ts';
 import { longestPrefix, PrefixCache, type FoundPrefix } from './prefix-cache.ts';
-import { earlierTextFor, type SequenceKv } from './sequence-kv.ts';
+import { commonPrefixLength, earlierTextFor, type SequenceKv } from './sequence-kv.ts';
 
 /** A kept sequence is moved, not copied, into one that goes on with at least this share of it. */
 const MIN_MOVED_SHARE = 0.75;
@@ -79,7 +79,7 @@ export class KvStore {
       if (isKept && canCopy) this.prefixes.touch(found.kv);
       while (this.prefixes.numBytes + numBytes > roomBytes) this.free(this.prefixes.evict()!);
       kv = this.allocate(request, numBytes, earlierText);
-      if (found !== null && canCopy) copyPrefix(found, kv);
+      if (found !== null && canCopy) this.takeOver(found, kv);
     }
     this.running.add(kv);
     this.trimFree();
@@ -93,6 +93,27 @@ export class KvStore {
     const dropped = kv.isShared && isIntact && kv.target.length > 0 ? this.prefixes.insert(kv) : [kv];
     for (const each of dropped) this.free(each);
     this.onChange(this.usage);
+  }
+
+  /** Another sequence that holds more of `prompt`, with which `kv` begins, than `kv` does itself. */
+  findAhead(kv: SequenceKv, prompt: readonly number[], isDrafting: boolean): FoundPrefix | null {
+    const others = this.sharedSequences().filter((other) => other !== kv);
+    const found = longestPrefix(others, prompt, isDrafting);
+    return found !== null && found.numPositions > kv.target.length ? found : null;
+  }
+
+  /** Whether another sequence that runs has yet to compute what `kv` begins with. */
+  isFollowed(kv: SequenceKv): boolean {
+    const { running } = this;
+    return [...running].some(
+      (other) => other !== kv && commonPrefixLength(other.tokenIds, kv.tokenIds) - 1 > other.target.length,
+    );
+  }
+
+  /** `to` ends with what it holds in common with what was found for it. */
+  takeOver({ kv, numPositions }: FoundPrefix, to: SequenceKv): void {
+    to.target.extendFrom(kv.target, numPositions);
+    if (kv.mtp !== null) to.mtp?.extendFrom(kv.mtp, numPositions);
   }
 
   private sharedSequences(): readonly SequenceKv[] {
@@ -150,8 +171,3 @@ export class KvStore {
 
 const settled = ({ promptTokenIds, numOpenTokens }: KvRequest): readonly number[] =>
   promptTokenIds.slice(0, promptTokenIds.length - numOpenTokens);
-
-function copyPrefix({ kv, numPositions }: FoundPrefix, to: SequenceKv): void {
-  to.target.copyFrom(kv.target, numPositions);
-  if (kv.mtp !== null) to.mtp?.copyFrom(kv.mtp, numPositions);
-}

@@ -3,7 +3,7 @@
  * with plain steps, whose time is the measured baseline.
  */
 import { plainStep } from '../decoding/autoregressive.ts';
-import type { DecodingState } from '../decoding/decoding-state.ts';
+import { UNDECIDED, type DecodingState } from '../decoding/decoding-state.ts';
 import { noDrafts } from '../decoding/draft-plan.ts';
 import { prefill } from '../decoding/prefill.ts';
 import { Sampler } from '../decoding/sampler.ts';
@@ -29,7 +29,7 @@ export async function* replayTurns(
     cache,
     sampler: newSampler(),
     drafter: null,
-    nextTokenId: -1,
+    nextTokenId: UNDECIDED,
   };
   const chunks = prefill(state, job.promptTokenIds, job.openEnd);
   while ((await chunks.next()).done !== true) yield 'alone';

@@ -83,9 +83,19 @@ function mergedReport(reports: readonly GenerationReport[]): GenerationReport {
   };
 }
 
+/** Of one prompt, by its choices: each may have computed a part of it and taken over the rest from the others. */
+function promptCounts(
+  choices: readonly GenerationReport[],
+): Pick<GenerationReport, 'numPromptTokens' | 'numCachedTokens'> {
+  const { numPromptTokens } = choices[0]!;
+  const numComputed = sum(choices.map((choice) => choice.numPromptTokens - choice.numCachedTokens));
+  return { numPromptTokens, numCachedTokens: Math.max(0, numPromptTokens - numComputed) };
+}
+
 /**
  * `reports` are in the order of the choices, `numChoicesPerPrompt` of them to a prompt. As with OpenAI, `usage` counts
- * a prompt once however many choices it has; `metrics` and `timings` count all work.
+ * a prompt once however many choices it has, what all of these computed of it as well; `metrics` and `timings` count all
+ * work.
  */
 export function answerReport(reports: readonly GenerationReport[], numChoicesPerPrompt = 1): AnswerReport {
   const [only] = reports;
@@ -93,7 +103,9 @@ export function answerReport(reports: readonly GenerationReport[], numChoicesPer
     return { usage: usageReport(only), metrics: metricsReport(only), timings: llamaTimings(only) };
   }
   const merged = mergedReport(reports);
-  const prompts = reports.filter((_, index) => index % numChoicesPerPrompt === 0);
+  const prompts = Array.from({ length: reports.length / numChoicesPerPrompt }, (_, index) =>
+    promptCounts(reports.slice(index * numChoicesPerPrompt, (index + 1) * numChoicesPerPrompt)),
+  );
   const usage = usageReport({
     ...merged,
     numPromptTokens: sum(prompts.map(({ numPromptTokens }) => numPromptTokens)),

@@ -74,16 +74,18 @@ export class OnnxKvCache implements KvCache {
     this.length = length;
   }
 
-  copyFrom(source: KvCache, numPositions: number): void {
+  extendFrom(source: KvCache, numPositions: number): void {
     const other = source as OnnxKvCache;
-    if (numPositions > other.length || numPositions > this.capacity) {
+    if (numPositions < this.length || numPositions > Math.min(other.length, this.capacity)) {
       throw new Error(
-        `expected at most the ${other.length} positions of the source and a capacity of ${this.capacity}, got ${numPositions}`,
+        `expected at least the ${this.length} positions held, at most the ${other.length} of the source and a capacity of ` +
+          `${this.capacity}, got ${numPositions}`,
       );
     }
+    const [start, end] = [this.length * this.headSize, numPositions * this.headSize];
     for (const [index, keys] of this.keys.entries()) {
-      keys.set(other.keys[index]!.subarray(0, numPositions * this.headSize));
-      this.values[index]!.set(other.values[index]!.subarray(0, numPositions * this.headSize));
+      keys.set(other.keys[index]!.subarray(start, end), start);
+      this.values[index]!.set(other.values[index]!.subarray(start, end), start);
     }
     this.length = numPositions;
   }

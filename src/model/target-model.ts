@@ -9,8 +9,8 @@ export interface KvCache {
   rewindTo(length: number): void;
   /** Claims `length` positions, to measure what a step costs there: what they hold does not matter then. */
   pretendLength(length: number): void;
-  /** Holds the first `numPositions` of `source`, a cache of the same model, in place of what it held. */
-  copyFrom(source: KvCache, numPositions: number): void;
+  /** Copies positions length .. numPositions - 1 of `source`, which is of the same model and of the same tokens up to there. */
+  extendFrom(source: KvCache, numPositions: number): void;
 }
 
 /** Hands out the caches of one model; each must come back exactly once. */

@@ -16,7 +16,7 @@ interface Report {
     readonly speculative_decoding: Readonly<Record<string, number | readonly number[]>>;
     readonly speedup: { readonly decode_seconds: number; readonly baseline_seconds: number } | null;
   };
-  readonly timings: { readonly draft_n: number; readonly draft_n_accepted: number };
+  readonly timings: Readonly<Record<'cache_n' | 'prompt_n' | 'draft_n' | 'draft_n_accepted', number>>;
 }
 
 let server: ServerProcess;
@@ -120,6 +120,19 @@ describe('the server with the shipped model', () => {
     // The worker reports it on its own.
     await expect.poll(async () => (await counters())('vllm:kv_cache_usage_perc')).toBe(0);
     expect(after('foretoken_prefix_cache_usage_perc')).toBeGreaterThan(0);
+  });
+
+  test('computes a prompt once for all of its choices', async () => {
+    const prompt = Array.from({ length: 60 }, (_, index) => `const value${index} = read(${index});\n`).join(
+      '',
+    );
+    const response = await complete({ prompt, n: 3, max_tokens: 8, token_healing: false, ignore_eos: true });
+    const { usage, timings } = (await response.json()) as Report;
+    const numComputed = timings.prompt_n;
+    expect(numComputed + timings.cache_n).toBe(3 * usage.prompt_tokens);
+    expect(numComputed).toBeGreaterThanOrEqual(usage.prompt_tokens);
+    expect(numComputed).toBeLessThan(1.5 * usage.prompt_tokens);
+    expect(usage.prompt_tokens_details.cached_tokens).toBe(0);
   });
 
   test('measures the speedup of a request that asks for it', async () => {

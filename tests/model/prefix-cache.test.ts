@@ -133,7 +133,8 @@ describe('the prefix cache, with the shipped weights', () => {
     const together = await Promise.all(
       requests.map(async (request) => await collect(engine.generate(request))),
     );
-    expect(together.reduce((sum, { report }) => sum + report.numCachedTokens, 0)).toBeGreaterThan(0);
+    // All but one have most of it from others.
+    expect(together.reduce((sum, { report }) => sum + report.numCachedTokens, 0)).toBeGreaterThan(900);
     for (const [index, request] of requests.entries()) {
       const cold = await collect(engine.generate({ ...request, cachePrompt: false }));
       expect(together[index]!.tokenIds).toEqual(cold.tokenIds);

@@ -54,9 +54,11 @@ export class ScriptedCache implements KvCache {
     this.length = length;
   }
 
-  copyFrom(source: KvCache, numPositions: number): void {
+  extendFrom(source: KvCache, numPositions: number): void {
     if (numPositions > source.length || numPositions > this.capacity) throw new Error('copy of too much');
-    this.tokenIds.splice(0, Infinity, ...(source as ScriptedCache).tokenIds.slice(0, numPositions));
+    if (numPositions < this.length) throw new Error('copy of too little');
+    const copied = (source as ScriptedCache).tokenIds.slice(this.length, numPositions);
+    this.tokenIds.splice(this.length, Infinity, ...copied);
     this.length = numPositions;
   }
 

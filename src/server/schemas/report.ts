@@ -12,7 +12,7 @@ export const usageSchema = Type.Object({
   prompt_tokens_details: Type.Object({
     cached_tokens: Type.Integer({
       minimum: 0,
-      description: 'Prompt tokens taken over from earlier requests, not computed.',
+      description: 'Prompt tokens taken over from other requests, not computed.',
     }),
   }),
 });

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { DecodingState } from '../../../src/decoding/decoding-state.ts';
+import { UNDECIDED, type DecodingState } from '../../../src/decoding/decoding-state.ts';
 import { fixedDepth } from '../../../src/decoding/draft-plan.ts';
 import { MtpDrafter } from '../../../src/decoding/mtp-drafter.ts';
 import { prefill } from '../../../src/decoding/prefill.ts';
@@ -30,7 +30,7 @@ function newState(prompt: Prompt, maxWidth: number, temperature: number): Decodi
     cache: new ScriptedCache(64),
     sampler: new Sampler(samplingParams({ temperature, seed: 5 }), prompt.tokenIds),
     drafter: new MtpDrafter(mtp, new ScriptedCache(64), HIDDEN_SIZE),
-    nextTokenId: -1,
+    nextTokenId: UNDECIDED,
   };
 }
 

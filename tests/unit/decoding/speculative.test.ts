@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { DecodingState } from '../../../src/decoding/decoding-state.ts';
+import { UNDECIDED, type DecodingState } from '../../../src/decoding/decoding-state.ts';
 import { fixedDepth, type DraftPlan } from '../../../src/decoding/draft-plan.ts';
 import { MtpDrafter } from '../../../src/decoding/mtp-drafter.ts';
 import { prefill } from '../../../src/decoding/prefill.ts';
@@ -43,7 +43,7 @@ async function decode(
     cache,
     sampler: new Sampler(params, prompt),
     drafter: new MtpDrafter(mtp, new ScriptedCache(CAPACITY), HIDDEN_SIZE),
-    nextTokenId: -1,
+    nextTokenId: UNDECIDED,
   };
   for await (const chunk of prefill(state, prompt)) expect(chunk.tokenIds.length).toBeGreaterThan(0);
   const tokenIds = [state.nextTokenId];
@@ -115,7 +115,7 @@ describe('decodeRound', () => {
       cache,
       sampler: new Sampler(samplingParams(), prompt),
       drafter: new MtpDrafter(mtp, new ScriptedCache(CAPACITY), HIDDEN_SIZE),
-      nextTokenId: -1,
+      nextTokenId: UNDECIDED,
     };
     for await (const chunk of prefill(state, prompt)) expect(chunk.tokenIds).toEqual(prompt);
     const before = reading.seconds;

@@ -153,6 +153,52 @@ describe('turns over the KV of earlier sequences', () => {
     expect(worker.tokensOf(1)).toEqual(await cold({ promptTokenIds: prompt, maxTokens: 60 }));
   });
 
+  describe('that begin alike and are computed at the same time', () => {
+    const numComputed = (): number =>
+      worker.target.widths.filter((width) => width > 4).reduce((sum, width) => sum + width, 0);
+
+    it.each([0, 3])('compute their beginning once, with %i drafts', async (maxDraftTokens) => {
+      const job = { promptTokenIds: prompt, maxDraftTokens, maxTokens: 20 };
+      for (const id of [1, 2, 3]) worker.add(id, job);
+      await until(() => [1, 2, 3].every((id) => worker.finishOf(id) === 'length'));
+      const alone = await cold(job);
+      for (const id of [1, 2, 3]) expect(worker.tokensOf(id)).toEqual(alone);
+      // Four chunks of at most 16; everyone computes the last token.
+      const numCached = [1, 2, 3].map((id) => worker.numCachedOf(id));
+      expect(numCached.reduce((sum, each) => sum + each, 0)).toBe(2 * prompt.length - 2);
+      expect(numComputed()).toBe(prompt.length);
+    });
+
+    it('go on by themselves where they part, or where the other is aborted or fails', async () => {
+      const parted = [...prompt.slice(0, 40), ...prompt.slice(40).map(otherwise)];
+      worker.add(1, { promptTokenIds: prompt, maxTokens: 20 });
+      worker.add(2, { promptTokenIds: parted, maxTokens: 20 });
+      worker.add(3, { promptTokenIds: parted, maxTokens: 20 });
+      await until(() => numComputed() >= 32);
+      worker.scheduler.abort(1);
+      await until(() => worker.finishOf(2) === 'length' && worker.finishOf(3) === 'length');
+      expect(worker.finishOf(1)).toBeUndefined();
+      const alone = await cold({ promptTokenIds: parted, maxTokens: 20 });
+      expect([worker.tokensOf(2), worker.tokensOf(3)]).toEqual([alone, alone]);
+      expect(worker.numCachedOf(2) + worker.numCachedOf(3)).toBeGreaterThan(50);
+    });
+
+    it('each compute all where they are not to share', async () => {
+      for (const id of [1, 2]) worker.add(id, { promptTokenIds: prompt, cachePrompt: false });
+      await until(() => [1, 2].every((id) => worker.finishOf(id) === 'length'));
+      expect([1, 2].map((id) => worker.numCachedOf(id))).toEqual([0, 0]);
+    });
+
+    it('take over nothing of an end that is still open', async () => {
+      const openEnd = [58, 59].map((index) => ({ text: '', extensions: [otherwise(prompt[index]!)] }));
+      const job = { promptTokenIds: prompt, openEnd, maxTokens: 20 };
+      for (const id of [1, 2]) worker.add(id, job);
+      await until(() => [1, 2].every((id) => worker.finishOf(id) === 'length'));
+      const alone = await cold(job);
+      expect([1, 2].map((id) => worker.tokensOf(id))).toEqual([alone, alone]);
+    });
+  });
+
   it('looks for nothing and keeps nothing where a request does not want it', async () => {
     await worker.generate(1, { promptTokenIds: prompt, cachePrompt: false });
     expect(worker.context.kv.usage.keptBytes).toBe(0);

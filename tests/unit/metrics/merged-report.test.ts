@@ -18,6 +18,18 @@ describe('answerReport', () => {
     expect(timings).toMatchObject({ prompt_n: 62, prompt_ms: 2000, predicted_n: 40, predicted_ms: 8000 });
   });
 
+  it('counts what choices took over from each other as computed once', () => {
+    const choices = [0, 6, 10].map((numCachedTokens) =>
+      generationReport({ numPromptTokens: 11, numCachedTokens }),
+    );
+    const cached = (reports: typeof choices, numChoices: number): number =>
+      answerReport(reports, numChoices).usage.prompt_tokens_details.cached_tokens;
+    expect(cached(choices, 3)).toBe(0);
+    expect(cached(choices, 1)).toBe(16);
+    expect(cached([choices[2]!, choices[2]!, ...choices.slice(1)], 2)).toBe(9 + 5);
+    expect(answerReport(choices, 3).timings).toMatchObject({ cache_n: 16, prompt_n: 17 });
+  });
+
   it('adds up counters, and derives rates from the sums', () => {
     const reports = [
       generationReport({

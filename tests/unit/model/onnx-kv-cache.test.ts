@@ -64,7 +64,7 @@ describe('OnnxKvCache', () => {
   });
 });
 
-describe('copyFrom', () => {
+describe('extendFrom', () => {
   const filled = (numPositions: number): OnnxKvCache => {
     const cache = new OnnxKvCache(shape, 16);
     cache.append(numPositions);
@@ -78,7 +78,7 @@ describe('copyFrom', () => {
     for (const capacity of [8, 16, 32]) {
       const source = filled(5);
       const cache = new OnnxKvCache(shape, capacity);
-      cache.copyFrom(source, 2);
+      cache.extendFrom(source, 2);
       expect(cache.length).toBe(2);
       for (const side of ['keys', 'values'] as const)
         for (const index of [0, 1]) {
@@ -90,14 +90,25 @@ describe('copyFrom', () => {
     }
   });
 
+  it('leaves what is held as it is', () => {
+    const cache = filled(2);
+    numbers(cache.bind().keys[0]).fill(7);
+    const source = filled(5);
+    cache.extendFrom(source, 4);
+    expect(cache.length).toBe(4);
+    const [copied, original] = [cache, source].map((each) => numbers(each.bind().keys[0]));
+    expect(copied!.subarray(0, 8).every((value) => value === 7)).toBe(true);
+    expect(copied!.subarray(8, 16)).toEqual(original!.subarray(8, 16));
+    expect(copied!.subarray(16).every((value) => value === 7)).toBe(true);
+    expect(() => cache.extendFrom(source, 3)).toThrow('at least the 4 positions held');
+  });
+
   it('refuses what the source does not hold and what there is no room for', () => {
     const source = new OnnxKvCache(shape, 16);
     source.append(10);
     const cache = new OnnxKvCache(shape, 8);
-    expect(() => cache.copyFrom(source, 9)).toThrow(
-      'the 10 positions of the source and a capacity of 8, got 9',
-    );
-    expect(() => new OnnxKvCache(shape, 16).copyFrom(source, 11)).toThrow('got 11');
+    expect(() => cache.extendFrom(source, 9)).toThrow('the 10 of the source and a capacity of 8, got 9');
+    expect(() => new OnnxKvCache(shape, 16).extendFrom(source, 11)).toThrow('got 11');
   });
 });
 
