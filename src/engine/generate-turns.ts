@@ -44,7 +44,7 @@ export async function* generateTurns(
     nextTokenId: UNDECIDED,
   };
   const numSettled = mayReuse(job) ? job.promptTokenIds.length - job.openEnd.length : 0;
-  const joint = new JointPrefill(context.kv, kv, job.promptTokenIds.slice(0, numSettled), drafter);
+  const joint = new JointPrefill(context.kv, kv, job.promptTokenIds.slice(0, numSettled), drafter, clock);
   const first = yield* prefillTurns(id, job, state, joint, context);
   // The last ones may have given way.
   kv.tokenIds.splice(cache.length);
@@ -68,6 +68,8 @@ export async function* generateTurns(
   const servesPlainSteps = decidingWidth(1, model.widths) === 1 && (job.adaptive || job.maxDraftTokens === 0);
   let numPlainLeft = 0;
   let hasDrafted = false;
+  // Drafting's share of the prefill is paid for with the first round, as if it had come with the first draft.
+  let earlierDraftSeconds = joint.draftSeconds;
   // Posting a message is part of what a round costs; it can only be charged to the next one.
   let start = clock.seconds;
   while (finish === null) {
@@ -112,16 +114,17 @@ export async function* generateTurns(
           numDraftTokens: round.numDraftTokens,
           numAcceptedDraftTokens: Math.min(round.numAccepted, tokens.length),
           drafter: drafterOf(round),
-          draftSeconds: round.draftSeconds,
+          draftSeconds: round.draftSeconds + earlierDraftSeconds,
           verifySeconds: round.verifySeconds,
           sampleSeconds: round.sampleSeconds,
         },
-        decodeSeconds,
+        decodeSeconds: decodeSeconds + earlierDraftSeconds,
         baselineSeconds,
         finish,
       },
       job.tokensMayWait && finish === null ? holdMs(isPlain ? numPlainLeft : 0) : 0,
     );
+    earlierDraftSeconds = 0;
   }
   // Nobody waits for this: the next prompt that begins like this sequence finds the module's cache as long as the target's.
   if (job.cachePrompt) await drafter?.flush();

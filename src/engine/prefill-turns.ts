@@ -35,7 +35,7 @@ export async function* prefillTurns(
     }
   }
   const token = decidedToken(job, state.nextTokenId, false, lastRow);
-  return { token, prefillSeconds: clock.seconds - start };
+  return { token, prefillSeconds: clock.seconds - start - joint.draftSeconds };
 }
 
 /** Log probabilities of the prompt tokens that this chunk's rows predict. */
