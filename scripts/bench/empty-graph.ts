@@ -2,14 +2,12 @@
  * A graph with another's inputs and outputs that computes nothing, so that what a call takes by itself can be timed
  * without a profiler. Knows nothing of models.
  */
-import type { InferenceSession } from 'onnxruntime-node';
+import type { TensorMetadata } from '../../src/model/native-session.ts';
 
 /** onnx.proto: TensorProto.DataType. */
 const ELEMENT_TYPES: Readonly<Record<string, number>> = { float32: 1, int64: 7 };
 const IR_VERSION = 10;
 const OPSET_VERSION = 21;
-
-type Metadata = InferenceSession.ValueMetadata;
 
 const varint = (value: number): number[] =>
   value < 128 ? [value] : [(value % 128) + 128, ...varint(Math.floor(value / 128))];
@@ -21,7 +19,7 @@ const field = (number: number, content: string | readonly Uint8Array[]): Buffer 
 };
 
 /** ValueInfoProto.name 1, type 2; TypeProto.tensor_type 1, its elem_type 1, shape 2; a dimension's value 1 or name 2. */
-function valueInfo(value: Metadata): Buffer[] {
+function valueInfo(value: TensorMetadata): Buffer[] {
   if (!value.isTensor) throw new Error(`${value.name}: expected a tensor`);
   const element = ELEMENT_TYPES[value.type];
   if (element === undefined) throw new Error(`${value.name}: expected float32 or int64, got ${value.type}`);
@@ -44,8 +42,8 @@ const initializer = (name: string, sizes: readonly number[], element: number, da
  * the same memory; the others are zeros, of size 1 in every dimension that the graph leaves open.
  */
 export function emptyGraph(
-  inputs: readonly Metadata[],
-  outputs: readonly Metadata[],
+  inputs: readonly TensorMetadata[],
+  outputs: readonly TensorMetadata[],
   passed: ReadonlyMap<string, string>,
 ): Uint8Array {
   const tensors = outputs.filter((output) => output.isTensor);

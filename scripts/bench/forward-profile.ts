@@ -1,5 +1,4 @@
 /** Times every kind of forward behind a fixed context: by itself, its call, and its kernels under the profiler. */
-import type { InferenceSession } from 'onnxruntime-node';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { numCachesOf } from '../../src/model/kv-capacity.ts';
@@ -27,12 +26,12 @@ interface Opened {
   readonly steps: readonly (readonly [name: string, step: Step])[];
 }
 
-type Open = (path: string, options?: InferenceSession.SessionOptions) => Promise<Opened>;
+type Open = (path: string, profilePrefix?: string) => Opened;
 
 const openTarget =
   (manifest: ModelManifest, numThreads: number): Open =>
-  async (path, options) => {
-    const session = await openSession(path, { numThreads }, options);
+  (path, profilePrefix) => {
+    const session = openSession(path, { numThreads, profilePrefix });
     const graph = new OnnxGraph(session, manifest.target, MAX_WIDTH);
     const target = new OnnxTargetModel(graph, manifest, MAX_WIDTH);
     const steps = Array.from({ length: MAX_WIDTH }, (_, index): [string, Step] => [
@@ -44,8 +43,8 @@ const openTarget =
 
 const openMtp =
   ({ hiddenSize, vocabSize }: ModelManifest, config: MtpConfig): Open =>
-  async (path, options) => {
-    const session = await openSession(path, { numThreads: NUM_MTP_THREADS }, options);
+  (path, profilePrefix) => {
+    const session = openSession(path, { numThreads: NUM_MTP_THREADS, profilePrefix });
     const graph = new OnnxGraph(session, config, MAX_WIDTH);
     const module = new OnnxMtpModule(graph, config, vocabSize, hiddenSize, MAX_WIDTH);
     const steps = [1, 3].map((width): [string, Step] => {
@@ -96,10 +95,10 @@ async function profile(
   const cache = new OnnxKvCachePool(config, contextLength).take(PAST + MAX_WIDTH);
   return withTemporaryFolder(async (temporary) => {
     const path = join(folder, config.filename);
-    const { session, steps } = await open(path);
+    const { session, steps } = open(path);
     const emptyPath = join(temporary, 'empty.onnx');
     await writeFile(emptyPath, emptyGraph(session.inputMetadata, session.outputMetadata, pastOf(config)));
-    const empty = await open(emptyPath);
+    const empty = open(emptyPath);
     // Right behind a forward, as calls are.
     const inTurn = [...steps, empty.steps[0]!];
     await time(inTurn, cache, numRuns);
@@ -107,7 +106,7 @@ async function profile(
     session.release();
     empty.session.release();
 
-    const profiled = await open(path, { enableProfiling: true, profileFilePrefix: join(temporary, 'trace') });
+    const profiled = open(path, join(temporary, 'trace'));
     await time(profiled.steps, cache, numRuns);
     profiled.session.endProfiling();
     profiled.session.release();

@@ -2,7 +2,7 @@
  * What the graphs' attention must be told of one sequence: where its tokens stand, and what each of them may look at
  * (scripts/train/foretoken_train/cached_attention.py). Tensors are used again.
  */
-import { floats, integers, type BoundTensor } from './native-session.ts';
+import type { BoundTensor } from './native-session.ts';
 
 /** What softmax makes 0 of, and no sum makes infinite. */
 const UNSEEN = -1e30;
@@ -41,7 +41,7 @@ export class AttentionBias {
     const known = this.tensors[width];
     if (known?.dims[2] === boundLength) return known;
     const dims = [width, this.groupSize, boundLength];
-    return (this.tensors[width] = floats(this.numbers.subarray(0, size), dims));
+    return (this.tensors[width] = { data: this.numbers.subarray(0, size), dims });
   }
 }
 
@@ -52,9 +52,10 @@ export class TokenIntegers {
 
   constructor(maxWidth: number) {
     this.numbers = new BigInt64Array(maxWidth);
-    this.tensors = Array.from({ length: maxWidth + 1 }, (_, width) =>
-      integers(this.numbers.subarray(0, width), [1, width]),
-    );
+    this.tensors = Array.from({ length: maxWidth + 1 }, (_, width) => ({
+      data: this.numbers.subarray(0, width),
+      dims: [1, width],
+    }));
   }
 
   tensor(width: number): BoundTensor {

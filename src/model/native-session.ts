@@ -1,41 +1,32 @@
 /**
- * An ONNX Runtime session whose runs are plain calls. The `run` of onnxruntime-node checks all tensors, waits for the next
- * turn of the event loop and makes promises, and its tensors answer the binding through getters; a fifth of a draft's
- * time went there (docs/log.md). So this is the binding itself, which is in that package, of the one version that
- * package.json admits. A run blocks its thread; who calls it lets messages in. Knows nothing of what the graphs are.
+ * An ONNX Runtime session whose runs read and fill memory that the caller keeps. A run blocks its thread; who calls it lets
+ * messages in. Knows nothing of what the graphs are.
  */
-import type { InferenceSession, Tensor } from 'onnxruntime-node';
-import { binding, initOrt, type Binding } from 'onnxruntime-node/dist/binding.js';
+import koffi from 'koffi';
+import * as ort from './onnxruntime.ts';
+import type { Pointer } from './onnxruntime.ts';
 
-/** A tensor as the binding reads it, in memory that the caller keeps. */
+/** A tensor in memory of JavaScript, which must not be transferred. */
 export interface BoundTensor<Data extends Float32Array | BigInt64Array = Float32Array | BigInt64Array> {
-  readonly type: Data extends Float32Array ? 'float32' : 'int64';
   readonly dims: readonly number[];
-  readonly location: 'cpu';
   readonly data: Data;
 }
 
-export const floats = (data: Float32Array, dims: readonly number[]): BoundTensor<Float32Array> => ({
-  type: 'float32',
-  dims,
-  location: 'cpu',
-  data,
-});
-
-export const integers = (data: BigInt64Array, dims: readonly number[]): BoundTensor<BigInt64Array> => ({
-  type: 'int64',
-  dims,
-  location: 'cpu',
-  data,
-});
-
 /** By name. */
-export type Feeds = Record<string, BoundTensor>;
-/** By name: the tensor to fill, or null for a new one. */
-export type Fetches = Record<string, BoundTensor | null>;
+export type BoundTensors = Readonly<Record<string, BoundTensor>>;
 
-/** By onnx.proto's TensorProto.DataType. */
-const ELEMENT_TYPES: Readonly<Record<number, Tensor.Type>> = {
+/** An input or output as the graph declares it: sizes that it leaves open by their names. */
+export type TensorMetadata =
+  | { readonly name: string; readonly isTensor: false }
+  | {
+      readonly name: string;
+      readonly isTensor: true;
+      readonly type: string;
+      readonly shape: readonly (number | string)[];
+    };
+
+/** By onnx.proto's TensorProto.DataType, which ONNXTensorElementDataType follows. */
+const ELEMENT_TYPES: Readonly<Record<number, string>> = {
   1: 'float32',
   2: 'uint8',
   3: 'int8',
@@ -49,50 +40,145 @@ const ELEMENT_TYPES: Readonly<Record<number, Tensor.Type>> = {
   11: 'float64',
   12: 'uint32',
   13: 'uint64',
+  16: 'bfloat16',
   21: 'uint4',
   22: 'int4',
 };
+const FLOAT32 = 1;
+const INT64 = 7;
 
-/** As onnxruntime-node gives it: sizes that the graph leaves open by their names. Throws for types that it does not know. */
-function metadataOf(value: Binding.ValueMetadata): InferenceSession.ValueMetadata {
-  const { name, isTensor } = value;
-  if (!isTensor) return { name, isTensor };
-  const type = ELEMENT_TYPES[value.type];
-  if (type === undefined) throw new Error(`${name}: unsupported element type ${value.type}`);
-  const shape = value.shape.map((size, axis) => (size === -1 ? value.symbolicDimensions[axis]! : size));
-  return { name, isTensor, type, shape };
+export interface NativeSessionOptions {
+  readonly numThreads: number;
+  /** ONNX Runtime's session configuration (onnxruntime_session_options_config_keys.h). */
+  readonly entries: Readonly<Record<string, string>>;
+  /** Of the file of a trace; absent: none is made. */
+  readonly profilePrefix?: string | undefined;
 }
 
-export class NativeSession {
-  readonly inputMetadata: readonly InferenceSession.ValueMetadata[];
-  readonly outputMetadata: readonly InferenceSession.ValueMetadata[];
-  private readonly native: Binding.InferenceSession;
+function metadataOf(session: Pointer, kind: 'input' | 'output'): TensorMetadata[] {
+  const [count, nameAt, typeAt] =
+    kind === 'input'
+      ? [ort.inputCount, ort.inputName, ort.inputTypeInfo]
+      : [ort.outputCount, ort.outputName, ort.outputTypeInfo];
+  return Array.from({ length: count(session) }, (_, index) => {
+    const address = nameAt(session, index, ort.defaultAllocator);
+    const name = koffi.decode.string(address);
+    ort.allocatorFree(ort.defaultAllocator, address);
+    const typeInfo = typeAt(session, index);
+    try {
+      const info = ort.tensorInfo(typeInfo);
+      if (info === null) return { name, isTensor: false };
+      const type = ort.elementType(info);
+      return { name, isTensor: true, type: ELEMENT_TYPES[type] ?? `type ${type}`, shape: shapeOf(info) };
+    } finally {
+      ort.releaseTypeInfo(typeInfo);
+    }
+  });
+}
 
-  /** `graph`: a path, or a serialised ONNX model. Throws ONNX Runtime's error. */
-  constructor(graph: string | Uint8Array<ArrayBuffer>, options: InferenceSession.SessionOptions) {
-    initOrt();
-    this.native = new binding.InferenceSession();
-    if (typeof graph === 'string') this.native.loadModel(graph, options);
-    else this.native.loadModel(graph.buffer, graph.byteOffset, graph.byteLength, options);
-    this.inputMetadata = this.native.inputMetadata.map(metadataOf);
-    this.outputMetadata = this.native.outputMetadata.map(metadataOf);
+function shapeOf(info: Pointer): (number | string)[] {
+  const rank = ort.dimensionCount(info);
+  const sizes = new BigInt64Array(rank);
+  ort.dimensions(info, sizes, rank);
+  const names = Array<string>(rank).fill('');
+  ort.symbolicDimensions(info, names, rank);
+  return names.map((name, axis) => (sizes[axis] === -1n ? name : Number(sizes[axis])));
+}
+
+/** A name as input, as output, or one as each: a cache is appended to in place. */
+export interface Places {
+  readonly input?: string;
+  readonly output?: string;
+}
+
+/** What the runs of a session read and fill. */
+export class NativeBinding {
+  private readonly session: Pointer;
+  private readonly binding: Pointer;
+  /** By name, those that are given for each run. */
+  private readonly current = new Map<string, BoundTensor>();
+
+  constructor(session: Pointer, binding: Pointer) {
+    this.session = session;
+    this.binding = binding;
   }
 
   /**
-   * Returns what was fetched, as copies: also of tensors that were given to be filled. Throws ONNX Runtime's error, or the
-   * binding's, which says what of a tensor it expected.
+   * For all runs from now on. Whoever calls must keep the tensor as long: the session reads and writes its memory without
+   * JavaScript's knowing. Throws ONNX Runtime's error.
    */
-  run(feeds: Feeds, fetches: Fetches): Readonly<Record<string, Tensor>> {
-    // The types ask for the package's own tensors; the binding reads these four properties alone.
-    return this.native.run(feeds as Record<string, never>, fetches as Record<string, never>, {});
+  bind({ dims, data }: BoundTensor, { input, output }: Places): void {
+    // Asked for its buffer, V8 moves an array that is small out of its heap, where it could not stay.
+    const { byteLength } = data.buffer && data;
+    const type = data instanceof Float32Array ? FLOAT32 : INT64;
+    const sizes = BigInt64Array.from(dims, BigInt);
+    const value = ort.createTensor(ort.cpuMemory, data, byteLength, sizes, dims.length, type);
+    try {
+      if (input !== undefined) ort.bindInput(this.binding, input, value);
+      if (output !== undefined) ort.bindOutput(this.binding, output, value);
+    } finally {
+      // The binding has a share of its own.
+      ort.releaseValue(value);
+    }
   }
 
-  /** Writes the trace that `enableProfiling` asked for. */
+  /** With what else is bound. Throws ONNX Runtime's error. */
+  run(inputs: BoundTensors, outputs: BoundTensors): void {
+    for (const name in inputs) this.update(name, inputs[name]!, { input: name });
+    for (const name in outputs) this.update(name, outputs[name]!, { output: name });
+    ort.runWithBinding(this.session, ort.runOptions, this.binding);
+  }
+
+  private update(name: string, tensor: BoundTensor, places: Places): void {
+    if (this.current.get(name) === tensor) return;
+    this.bind(tensor, places);
+    this.current.set(name, tensor);
+  }
+}
+
+export class NativeSession {
+  readonly inputMetadata: readonly TensorMetadata[];
+  readonly outputMetadata: readonly TensorMetadata[];
+  private readonly session: Pointer;
+  private readonly bindings = new Set<Pointer>();
+  private readonly forgotten = new FinalizationRegistry<Pointer>((binding) => this.releaseBinding(binding));
+
+  /** Throws ONNX Runtime's error. */
+  constructor(path: string, { numThreads, entries, profilePrefix }: NativeSessionOptions) {
+    const options = ort.createSessionOptions();
+    try {
+      ort.setIntraOpNumThreads(options, numThreads);
+      for (const [name, value] of Object.entries(entries)) ort.addSessionConfigEntry(options, name, value);
+      if (profilePrefix !== undefined) ort.enableProfiling(options, profilePrefix);
+      this.session = ort.createSession(ort.environment, path, options);
+    } finally {
+      ort.releaseSessionOptions(options);
+    }
+    this.inputMetadata = metadataOf(this.session, 'input');
+    this.outputMetadata = metadataOf(this.session, 'output');
+  }
+
+  /** Goes with the session, or once nobody has it any more. */
+  newBinding(): NativeBinding {
+    const address = ort.createIoBinding(this.session);
+    this.bindings.add(address);
+    const binding = new NativeBinding(this.session, address);
+    this.forgotten.register(binding, address);
+    return binding;
+  }
+
+  /** Writes the trace that was asked for. */
   endProfiling(): void {
-    this.native.endProfiling();
+    ort.allocatorFree(ort.defaultAllocator, ort.endProfiling(this.session, ort.defaultAllocator));
   }
 
+  /** Neither it nor its bindings may be used any more. */
   release(): void {
-    this.native.dispose();
+    for (const binding of this.bindings) this.releaseBinding(binding);
+    ort.releaseSession(this.session);
+  }
+
+  private releaseBinding(binding: Pointer): void {
+    if (this.bindings.delete(binding)) ort.releaseIoBinding(binding);
   }
 }

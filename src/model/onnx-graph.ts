@@ -6,10 +6,9 @@ import { ForetokenError } from '../errors.ts';
 import { AttentionBias, TokenIntegers } from './attention-inputs.ts';
 import { numCachesOf } from './kv-capacity.ts';
 import type { GraphConfig } from './manifest.ts';
-import { integers, type Feeds, type Fetches, type NativeSession } from './native-session.ts';
+import type { BoundTensor, BoundTensors, NativeBinding, NativeSession, Places } from './native-session.ts';
 import type { BoundCaches, OnnxKvCache } from './onnx-kv-cache.ts';
 import type { ExpectedTensor } from './session.ts';
-import { runInto } from './uncopied-outputs.ts';
 
 /** Fixed: genai_config.json has no place for them. */
 const PAST_LENGTHS = 'past_lengths';
@@ -18,38 +17,42 @@ const ATTENTION_BIAS = 'attention_bias';
 const perCache = (pattern: string, config: GraphConfig): string[] =>
   Array.from({ length: numCachesOf(config) }, (_, cache) => pattern.replace('%d', String(cache)));
 
+function placesOf(past: string, present: string, config: GraphConfig): Required<Places>[] {
+  const outputs = perCache(present, config);
+  return perCache(past, config).map((input, cache) => ({ input, output: outputs[cache]! }));
+}
+
+/** One sequence's caches as the session has them. */
+interface BoundSequence {
+  readonly binding: NativeBinding;
+  caches: BoundCaches | null;
+}
+
 export class OnnxGraph {
   readonly config: GraphConfig;
   private readonly session: NativeSession;
-  private readonly pastKeys: readonly string[];
-  private readonly pastValues: readonly string[];
-  private readonly presentKeys: readonly string[];
-  private readonly presentValues: readonly string[];
+  private readonly keys: readonly Required<Places>[]; // [numCaches]
+  private readonly values: readonly Required<Places>[];
   private readonly tokenIds: TokenIntegers;
   private readonly positionIds: TokenIntegers;
-  private readonly pastLengths = integers(new BigInt64Array(1), [1]);
+  private readonly pastLengths: BoundTensor<BigInt64Array> = { data: new BigInt64Array(1), dims: [1] };
   private readonly bias: AttentionBias;
-  /** Made once for the caches, since naming two for each layer takes as long as a kernel, and gone with them. */
-  private readonly tensors = new WeakMap<BoundCaches, { readonly feeds: Feeds; readonly fetches: Fetches }>();
+  /** One for each sequence, gone with its cache: binding two tensors for each layer takes as long as a draft. */
+  private readonly sequences = new WeakMap<OnnxKvCache, BoundSequence>();
 
   constructor(session: NativeSession, config: GraphConfig, maxWidth: number) {
     this.session = session;
     this.config = config;
-    this.pastKeys = perCache(config.inputs.past_key_names, config);
-    this.pastValues = perCache(config.inputs.past_value_names, config);
-    this.presentKeys = perCache(config.outputs.present_key_names, config);
-    this.presentValues = perCache(config.outputs.present_value_names, config);
+    const { inputs, outputs } = config;
+    this.keys = placesOf(inputs.past_key_names, outputs.present_key_names, config);
+    this.values = placesOf(inputs.past_value_names, outputs.present_value_names, config);
     this.tokenIds = new TokenIntegers(maxWidth);
     this.positionIds = new TokenIntegers(maxWidth);
     this.bias = new AttentionBias(groupSizeOf(session, ATTENTION_BIAS));
   }
 
-  /** Runs `tokenIds` behind what the cache holds; `more` carries everything else but cache and positions. */
-  run(
-    cache: OnnxKvCache,
-    tokenIds: readonly number[],
-    more: { readonly feeds: Feeds; readonly fetches: Fetches },
-  ): void {
+  /** Runs `tokenIds` behind what the cache holds; `inputs` and `outputs` are all but caches and positions. */
+  run(cache: OnnxKvCache, tokenIds: readonly number[], inputs: BoundTensors, outputs: BoundTensors): void {
     const width = tokenIds.length;
     const pastLength = cache.length;
     cache.append(width);
@@ -59,30 +62,33 @@ export class OnnxGraph {
     }
     this.pastLengths.data[0] = BigInt(pastLength);
     const caches = cache.bind();
-    const { feeds, fetches } = this.tensorsOf(caches);
-    Object.assign(feeds, more.feeds);
-    Object.assign(fetches, more.fetches);
-    const { inputs } = this.config;
-    feeds[inputs.input_ids] = this.tokenIds.tensor(width);
-    feeds[inputs.position_ids] = this.positionIds.tensor(width);
-    feeds[PAST_LENGTHS] = this.pastLengths;
-    feeds[ATTENTION_BIAS] = this.bias.tensor(pastLength, width, caches.boundLength);
-    runInto(this.session, feeds, fetches);
+    const names = this.config.inputs;
+    this.bindingOf(cache, caches).run(
+      {
+        ...inputs,
+        [names.input_ids]: this.tokenIds.tensor(width),
+        [names.position_ids]: this.positionIds.tensor(width),
+        [PAST_LENGTHS]: this.pastLengths,
+        [ATTENTION_BIAS]: this.bias.tensor(pastLength, width, caches.boundLength),
+      },
+      outputs,
+    );
   }
 
-  private tensorsOf(caches: BoundCaches): { readonly feeds: Feeds; readonly fetches: Fetches } {
-    const known = this.tensors.get(caches);
-    if (known !== undefined) return known;
-    const made: { readonly feeds: Feeds; readonly fetches: Fetches } = { feeds: {}, fetches: {} };
-    for (const [index, key] of caches.keys.entries()) {
-      const value = caches.values[index]!;
-      made.feeds[this.pastKeys[index]!] = key;
-      made.feeds[this.pastValues[index]!] = value;
-      made.fetches[this.presentKeys[index]!] = key;
-      made.fetches[this.presentValues[index]!] = value;
+  private bindingOf(cache: OnnxKvCache, caches: BoundCaches): NativeBinding {
+    let sequence = this.sequences.get(cache);
+    if (sequence === undefined) {
+      sequence = { binding: this.session.newBinding(), caches: null };
+      this.sequences.set(cache, sequence);
     }
-    this.tensors.set(caches, made);
-    return made;
+    const { binding } = sequence;
+    if (sequence.caches === caches) return binding;
+    for (const [index, places] of this.keys.entries()) {
+      binding.bind(caches.keys[index]!, places);
+      binding.bind(caches.values[index]!, this.values[index]!);
+    }
+    sequence.caches = caches;
+    return binding;
   }
 
   close(): void {

@@ -4,7 +4,7 @@
  */
 import { kvCapacity, kvPositionBytes, numCachesOf } from './kv-capacity.ts';
 import type { GraphConfig } from './manifest.ts';
-import { floats, type BoundTensor } from './native-session.ts';
+import type { BoundTensor } from './native-session.ts';
 import type { KvCache, KvCachePool } from './target-model.ts';
 
 export interface KvCacheShape {
@@ -50,8 +50,11 @@ export class OnnxKvCache implements KvCache {
   }
 
   private firstPositions(boundLength: number): BoundCaches {
-    const view = (buffer: Float32Array): BoundTensor<Float32Array> =>
-      floats(buffer.subarray(0, boundLength * this.headSize), [1, boundLength, this.headSize]);
+    const dims = [1, boundLength, this.headSize];
+    const view = (buffer: Float32Array): BoundTensor<Float32Array> => ({
+      data: buffer.subarray(0, boundLength * this.headSize),
+      dims,
+    });
     return { boundLength, keys: this.keys.map(view), values: this.values.map(view) };
   }
 

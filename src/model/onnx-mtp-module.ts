@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { ForetokenError } from '../errors.ts';
 import type { ModelManifest } from './manifest.ts';
-import { floats, type Feeds, type Fetches } from './native-session.ts';
+import type { BoundTensors } from './native-session.ts';
 import { expectedInputs, expectedOutputs, OnnxGraph } from './onnx-graph.ts';
 import type { OnnxKvCache } from './onnx-kv-cache.ts';
 import { checkTensors, openSession, type SessionSettings } from './session.ts';
@@ -23,8 +23,8 @@ export class OnnxMtpModule implements MtpModule {
   private readonly inputStates: Float32Array; // [maxWidth, hiddenSize]
   private readonly buffers: {
     readonly views: MtpOutput;
-    readonly feeds: Feeds;
-    readonly fetches: Fetches;
+    readonly inputs: BoundTensors;
+    readonly outputs: BoundTensors;
   }[] = [];
 
   constructor(graph: OnnxGraph, config: MtpConfig, vocabSize: number, hiddenSize: number, maxWidth: number) {
@@ -39,12 +39,15 @@ export class OnnxMtpModule implements MtpModule {
       const hiddenStates = outputStates.subarray(0, width * hiddenSize);
       this.buffers.push({
         views: { logits, hiddenStates },
-        feeds: {
-          [config.inputs.hidden_states]: floats(this.inputStates.subarray(0, width * hiddenSize), shape),
+        inputs: {
+          [config.inputs.hidden_states]: {
+            data: this.inputStates.subarray(0, width * hiddenSize),
+            dims: shape,
+          },
         },
-        fetches: {
-          [config.outputs.logits]: floats(logits, [1, 1, vocabSize]),
-          [config.outputs.hidden_states]: floats(hiddenStates, shape),
+        outputs: {
+          [config.outputs.logits]: { data: logits, dims: [1, 1, vocabSize] },
+          [config.outputs.hidden_states]: { data: hiddenStates, dims: shape },
         },
       });
     }
@@ -56,10 +59,10 @@ export class OnnxMtpModule implements MtpModule {
       throw new Error(
         `expected ${width} hidden states of ${this.hiddenSize}, got ${hiddenStates.length} numbers`,
       );
-    const buffers = this.buffers[width]!;
+    const { views, inputs, outputs } = this.buffers[width]!;
     this.inputStates.set(hiddenStates);
-    this.graph.run(cache as OnnxKvCache, tokenIds, buffers);
-    return buffers.views;
+    this.graph.run(cache as OnnxKvCache, tokenIds, inputs, outputs);
+    return views;
   }
 
   async close(): Promise<void> {
@@ -77,7 +80,7 @@ export async function loadMtpModule(
   if (config === null) return null;
   const { vocabSize, hiddenSize } = manifest;
   const path = join(manifest.folder, config.filename);
-  const session = await openSession(path, settings);
+  const session = openSession(path, settings);
   checkTensors(path, 'input', session.inputMetadata, [
     ...expectedInputs(config),
     { name: config.inputs.hidden_states, type: 'float32', shape: [null, null, hiddenSize] },

@@ -6,36 +6,28 @@
 import { AttentionBias, TokenIntegers } from './attention-inputs.ts';
 import { numCachesOf } from './kv-capacity.ts';
 import type { GraphConfig } from './manifest.ts';
-import {
-  integers,
-  type BoundTensor,
-  type Feeds,
-  type Fetches,
-  type NativeSession,
-} from './native-session.ts';
+import type { BoundTensor, BoundTensors, NativeBinding, NativeSession, Places } from './native-session.ts';
 import { expectedCache, groupSizeOf } from './onnx-graph.ts';
-import type { OnnxKvCache } from './onnx-kv-cache.ts';
+import type { BoundCaches, OnnxKvCache } from './onnx-kv-cache.ts';
 import type { ExpectedTensor } from './session.ts';
 import type { TargetPart } from './target-model.ts';
-import { runInto } from './uncopied-outputs.ts';
 
-/** Of one sequence and cache: its names as key and value, past and present. */
-interface CacheNames {
-  readonly pastKey: string;
-  readonly pastValue: string;
-  readonly presentKey: string;
-  readonly presentValue: string;
+/** Of one sequence and cache. */
+interface CachePlaces {
+  readonly key: Required<Places>;
+  readonly value: Required<Places>;
 }
 
 /** [numSequences][numCaches] */
-function cacheNames(numSequences: number, config: GraphConfig): CacheNames[][] {
+function cachePlaces(numSequences: number, config: GraphConfig): CachePlaces[][] {
   return Array.from({ length: numSequences }, (_, sequence) =>
-    Array.from({ length: numCachesOf(config) }, (__, cache) => ({
-      pastKey: `past_key_values.${sequence}.${cache}.key`,
-      pastValue: `past_key_values.${sequence}.${cache}.value`,
-      presentKey: `present.${sequence}.${cache}.key`,
-      presentValue: `present.${sequence}.${cache}.value`,
-    })),
+    Array.from({ length: numCachesOf(config) }, (__, cache) => {
+      const placesOf = (side: string): Required<Places> => ({
+        input: `past_key_values.${sequence}.${cache}.${side}`,
+        output: `present.${sequence}.${cache}.${side}`,
+      });
+      return { key: placesOf('key'), value: placesOf('value') };
+    }),
   );
 }
 
@@ -44,7 +36,10 @@ const biasName = (sequence: number): string => `attention_bias.${sequence}`;
 export class OnnxSharedGraph {
   readonly numSequences: number;
   private readonly session: NativeSession;
-  private readonly names: readonly (readonly CacheNames[])[];
+  private readonly binding: NativeBinding;
+  private readonly places: readonly (readonly CachePlaces[])[];
+  /** [numSequences]: whose caches are bound; of sequences that may be gone by now. */
+  private readonly bound: (WeakRef<BoundCaches> | undefined)[] = [];
   private readonly biases: readonly AttentionBias[]; // [numSequences]
   private readonly tokenIds: TokenIntegers;
   private readonly positionIds: TokenIntegers;
@@ -53,23 +48,25 @@ export class OnnxSharedGraph {
 
   constructor(session: NativeSession, config: GraphConfig, numSequences: number, maxWidth: number) {
     this.session = session;
+    this.binding = session.newBinding();
     this.numSequences = numSequences;
-    this.names = cacheNames(numSequences, config);
-    this.biases = this.names.map(
+    this.places = cachePlaces(numSequences, config);
+    this.biases = this.places.map(
       (_, sequence) => new AttentionBias(groupSizeOf(session, biasName(sequence))),
     );
     this.tokenIds = new TokenIntegers(numSequences * maxWidth);
     this.positionIds = new TokenIntegers(numSequences * maxWidth);
-    this.widths = integers(new BigInt64Array(numSequences), [numSequences]);
-    this.pastLengths = integers(new BigInt64Array(numSequences), [numSequences]);
+    this.widths = { data: new BigInt64Array(numSequences), dims: [numSequences] };
+    this.pastLengths = { data: new BigInt64Array(numSequences), dims: [numSequences] };
   }
 
-  /** Runs each part behind what its cache holds; `feeds` and `fetches` carry everything else but caches and positions. */
-  run(parts: readonly TargetPart[], feeds: Feeds, fetches: Fetches): void {
+  /** Runs each part behind what its cache holds; `inputs` and `outputs` are all but caches and positions. */
+  run(parts: readonly TargetPart[], inputs: BoundTensors, outputs: BoundTensors): void {
     if (parts.length !== this.numSequences)
       throw new Error(`expected parts of ${this.numSequences} sequences, got ${parts.length}`);
     const widths = this.widths.data;
     const pastLengths = this.pastLengths.data;
+    const biases: Record<string, BoundTensor> = {};
     let numTokens = 0;
     for (const [sequence, { tokenIds, ...part }] of parts.entries()) {
       const cache = part.cache as OnnxKvCache;
@@ -82,22 +79,34 @@ export class OnnxSharedGraph {
       }
       widths[sequence] = BigInt(tokenIds.length);
       pastLengths[sequence] = BigInt(pastLength);
-      const { keys, values, boundLength } = cache.bind();
-      feeds[biasName(sequence)] = this.biases[sequence]!.tensor(pastLength, tokenIds.length, boundLength);
-      for (const [index, names] of this.names[sequence]!.entries()) {
-        const key = keys[index]!;
-        const value = values[index]!;
-        feeds[names.pastKey] = key;
-        feeds[names.pastValue] = value;
-        fetches[names.presentKey] = key;
-        fetches[names.presentValue] = value;
-      }
+      const caches = cache.bind();
+      biases[biasName(sequence)] = this.biases[sequence]!.tensor(
+        pastLength,
+        tokenIds.length,
+        caches.boundLength,
+      );
+      this.bindCaches(sequence, caches);
     }
-    feeds['input_ids'] = this.tokenIds.tensor(numTokens);
-    feeds['position_ids'] = this.positionIds.tensor(numTokens);
-    feeds['widths'] = this.widths;
-    feeds['past_lengths'] = this.pastLengths;
-    runInto(this.session, feeds, fetches);
+    this.binding.run(
+      {
+        ...inputs,
+        ...biases,
+        input_ids: this.tokenIds.tensor(numTokens),
+        position_ids: this.positionIds.tensor(numTokens),
+        widths: this.widths,
+        past_lengths: this.pastLengths,
+      },
+      outputs,
+    );
+  }
+
+  private bindCaches(sequence: number, caches: BoundCaches): void {
+    if (this.bound[sequence]?.deref() === caches) return;
+    for (const [index, { key, value }] of this.places[sequence]!.entries()) {
+      this.binding.bind(caches.keys[index]!, key);
+      this.binding.bind(caches.values[index]!, value);
+    }
+    this.bound[sequence] = new WeakRef(caches);
   }
 
   close(): void {
@@ -107,27 +116,27 @@ export class OnnxSharedGraph {
 
 /** What such a graph must take besides the tensors of its own kind. */
 export function expectedSharedInputs(config: GraphConfig, numSequences: number): ExpectedTensor[] {
-  const names = cacheNames(numSequences, config);
+  const places = cachePlaces(numSequences, config);
   return [
     { name: 'input_ids', type: 'int64', shape: [null, null] },
     { name: 'position_ids', type: 'int64', shape: [null, null] },
     { name: 'widths', type: 'int64', shape: [numSequences] },
     { name: 'past_lengths', type: 'int64', shape: [numSequences] },
-    ...names.map((_, sequence) => ({
+    ...places.map((_, sequence) => ({
       name: biasName(sequence),
       type: 'float32' as const,
       shape: [null, null, null],
     })),
-    ...names
+    ...places
       .flat()
-      .flatMap(({ pastKey, pastValue }) => [pastKey, pastValue])
+      .flatMap(({ key, value }) => [key.input, value.input])
       .map((name) => expectedCache(name, config)),
   ];
 }
 
 export function expectedSharedCaches(config: GraphConfig, numSequences: number): ExpectedTensor[] {
-  return cacheNames(numSequences, config)
+  return cachePlaces(numSequences, config)
     .flat()
-    .flatMap(({ presentKey, presentValue }) => [presentKey, presentValue])
+    .flatMap(({ key, value }) => [key.output, value.output])
     .map((name) => expectedCache(name, config));
 }

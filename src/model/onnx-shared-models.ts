@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import type { GraphConfig, ModelManifest } from './manifest.ts';
 import { letMessagesIn } from './message-turn.ts';
-import { floats, type BoundTensor } from './native-session.ts';
+import type { BoundTensor } from './native-session.ts';
 import { NUM_MTP_THREADS } from './onnx-mtp-module.ts';
 import { expectedSharedCaches, expectedSharedInputs, OnnxSharedGraph } from './onnx-shared-graph.ts';
 import { checkTensors, openSession, type ExpectedTensor } from './session.ts';
@@ -41,7 +41,7 @@ class RowBuffer {
   tensor(count: number): BoundTensor {
     const known = this.tensors.get(count);
     if (known !== undefined) return known;
-    const made = floats(this.rows(0, count), [1, count, this.rowSize]);
+    const made = { data: this.rows(0, count), dims: [1, count, this.rowSize] };
     this.tensors.set(count, made);
     return made;
   }
@@ -86,12 +86,12 @@ class OnnxSharedTarget implements SharedTarget {
 
   async forwardAtWidth(parts: readonly TargetPart[]): Promise<TargetOutput[]> {
     const numTokens = numTokensOf(parts);
-    const fetches = {
+    const tensors = {
       [this.names.logits]: this.logits.tensor(numTokens),
       [this.names.hidden_states]: this.hiddenStates.tensor(numTokens),
     };
     await letMessagesIn();
-    this.graph.run(parts, {}, fetches);
+    this.graph.run(parts, {}, tensors);
     let first = 0;
     return parts.map(({ tokenIds }) => {
       const output = {
@@ -141,12 +141,14 @@ class OnnxSharedMtp implements SharedMtp {
       first += tokenIds.length;
     }
     const { inputs, outputs } = this.config;
-    const feeds = { [inputs.hidden_states]: this.inputStates.tensor(numTokens) };
-    const fetches = {
-      [outputs.logits]: this.logits.tensor(parts.length),
-      [outputs.hidden_states]: this.outputStates.tensor(numTokens),
-    };
-    this.graph.run(parts, feeds, fetches);
+    this.graph.run(
+      parts,
+      { [inputs.hidden_states]: this.inputStates.tensor(numTokens) },
+      {
+        [outputs.logits]: this.logits.tensor(parts.length),
+        [outputs.hidden_states]: this.outputStates.tensor(numTokens),
+      },
+    );
     first = 0;
     return parts.map(({ tokenIds }, index) => {
       const hiddenStates = this.outputStates.rows(first, tokenIds.length);
@@ -171,15 +173,15 @@ export async function loadSharedModels(
   const { numSequences } = files;
   const { vocabSize, hiddenSize } = manifest;
   const states = { type: 'float32', shape: [null, null, hiddenSize] };
-  const open = async (
+  const open = (
     filename: string,
     config: GraphConfig,
     moreInputs: readonly ExpectedTensor[],
     numLogits: number | null,
     threads: number,
-  ): Promise<OnnxSharedGraph> => {
+  ): OnnxSharedGraph => {
     const path = join(manifest.folder, filename);
-    const session = await openSession(path, { numThreads: threads });
+    const session = openSession(path, { numThreads: threads });
     checkTensors(path, 'input', session.inputMetadata, [
       ...expectedSharedInputs(config, numSequences),
       ...moreInputs,
@@ -191,11 +193,11 @@ export async function loadSharedModels(
     ]);
     return new OnnxSharedGraph(session, config, numSequences, maxWidth);
   };
-  const graph = await open(files.target, manifest.target, [], null, numThreads);
+  const graph = open(files.target, manifest.target, [], null, numThreads);
   const target = new OnnxSharedTarget(graph, manifest, maxWidth, widths);
   const { mtp } = manifest;
   if (mtp === null || files.mtp === undefined) return { target, mtp: null };
   const hiddenInput = { name: mtp.inputs.hidden_states, ...states };
-  const mtpGraph = await open(files.mtp, mtp, [hiddenInput], numSequences, NUM_MTP_THREADS);
+  const mtpGraph = open(files.mtp, mtp, [hiddenInput], numSequences, NUM_MTP_THREADS);
   return { target, mtp: new OnnxSharedMtp(mtpGraph, mtp, manifest, maxWidth) };
 }

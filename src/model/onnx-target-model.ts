@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import type { ModelManifest } from './manifest.ts';
 import { letMessagesIn } from './message-turn.ts';
-import { floats, type Feeds, type Fetches } from './native-session.ts';
+import type { BoundTensors } from './native-session.ts';
 import { expectedInputs, expectedOutputs, OnnxGraph } from './onnx-graph.ts';
 import type { OnnxKvCache } from './onnx-kv-cache.ts';
 import { checkTensors, openSession, type SessionSettings } from './session.ts';
@@ -22,11 +22,7 @@ export class OnnxTargetModel implements TargetModel {
   widths: ExactWidths = { least: 2, multiple: 1 };
   private readonly graph: OnnxGraph;
   /** By width. */
-  private readonly buffers: {
-    readonly views: TargetOutput;
-    readonly feeds: Feeds;
-    readonly fetches: Fetches;
-  }[] = [];
+  private readonly buffers: { readonly views: TargetOutput; readonly outputs: BoundTensors }[] = [];
 
   constructor(graph: OnnxGraph, manifest: ModelManifest, maxWidth: number) {
     this.graph = graph;
@@ -41,11 +37,11 @@ export class OnnxTargetModel implements TargetModel {
         logits: logits.subarray(0, width * this.vocabSize),
         hiddenStates: hiddenStates.subarray(0, width * this.hiddenSize),
       };
-      const fetches = {
-        [names.logits]: floats(views.logits, [1, width, this.vocabSize]),
-        [names.hidden_states]: floats(views.hiddenStates, [1, width, this.hiddenSize]),
+      const outputs = {
+        [names.logits]: { data: views.logits, dims: [1, width, this.vocabSize] },
+        [names.hidden_states]: { data: views.hiddenStates, dims: [1, width, this.hiddenSize] },
       };
-      this.buffers.push({ views, feeds: {}, fetches });
+      this.buffers.push({ views, outputs });
     }
   }
 
@@ -58,10 +54,10 @@ export class OnnxTargetModel implements TargetModel {
   }
 
   async forwardAtWidth(cache: KvCache, tokenIds: readonly number[]): Promise<TargetOutput> {
-    const buffers = this.buffers[tokenIds.length]!;
+    const { views, outputs } = this.buffers[tokenIds.length]!;
     await letMessagesIn();
-    this.graph.run(cache as OnnxKvCache, tokenIds, buffers);
-    return buffers.views;
+    this.graph.run(cache as OnnxKvCache, tokenIds, {}, outputs);
+    return views;
   }
 
   async close(): Promise<void> {
@@ -77,7 +73,7 @@ export async function loadTargetModel(
 ): Promise<OnnxTargetModel> {
   const config = manifest.target;
   const path = join(manifest.folder, config.filename);
-  const session = await openSession(path, settings);
+  const session = openSession(path, settings);
   checkTensors(path, 'input', session.inputMetadata, expectedInputs(config));
   checkTensors(
     path,

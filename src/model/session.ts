@@ -1,51 +1,24 @@
 /** Opens ONNX graphs and checks that they are what the manifest says. Knows nothing of sequences. */
-import type { InferenceSession } from 'onnxruntime-node';
-import { readFile, stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
 import { ForetokenError } from '../errors.ts';
-import { NativeSession } from './native-session.ts';
-import { withMarker } from './uncopied-outputs.ts';
+import { NativeSession, type TensorMetadata } from './native-session.ts';
 
-/** A graph with its weights in it is not read by us: they would be held twice. */
-const MAX_GRAPH_BYTES = 16 * 1024 * 1024;
-
-const NEVER_SPIN = { intra_op: { allow_spinning: '0' } };
-const SPIN_IN_FORWARDS = { force_spinning_stop: '1' };
+const NEVER_SPIN = { 'session.intra_op.allow_spinning': '0' };
+const SPIN_IN_FORWARDS = { 'session.force_spinning_stop': '1' };
 
 export interface SessionSettings {
   readonly numThreads: number;
+  /** Where to write ONNX Runtime's trace of all runs; absent: none is made. */
+  readonly profilePrefix?: string | undefined;
 }
 
 /**
  * Threads spin, if there are several, while a forward runs and at no other time: they would take the cores from the
  * other session, from the main thread, and from whatever else the machine does.
  */
-export async function openSession(
-  path: string,
-  settings: SessionSettings,
-  more: InferenceSession.SessionOptions = {},
-): Promise<NativeSession> {
-  const create = (graph: string | Uint8Array<ArrayBuffer>, session: object = {}): NativeSession =>
-    new NativeSession(graph, {
-      executionProviders: ['cpu'],
-      intraOpNumThreads: settings.numThreads,
-      interOpNumThreads: 1,
-      executionMode: 'sequential',
-      graphOptimizationLevel: 'all',
-      extra: { session: { ...(settings.numThreads > 1 ? SPIN_IN_FORWARDS : NEVER_SPIN), ...session } },
-      ...more,
-    });
+export function openSession(path: string, settings: SessionSettings): NativeSession {
+  const entries = settings.numThreads > 1 ? SPIN_IN_FORWARDS : NEVER_SPIN;
   try {
-    if ((await stat(path)).size <= MAX_GRAPH_BYTES) {
-      try {
-        return create(withMarker(await readFile(path)), {
-          model_external_initializers_file_folder_path: dirname(path),
-        });
-      } catch {
-        // Weights that are a link out of the folder, as in a download cache, are taken from beside a file alone.
-      }
-    }
-    return create(path);
+    return new NativeSession(path, { ...settings, entries });
   } catch (err) {
     // Its words go over several lines.
     const reason = (err as Error).message.replaceAll(/\s+/g, ' ').trim();
@@ -64,7 +37,7 @@ export interface ExpectedTensor {
 export function checkTensors(
   path: string,
   kind: 'input' | 'output',
-  found: readonly InferenceSession.ValueMetadata[],
+  found: readonly TensorMetadata[],
   expected: readonly ExpectedTensor[],
 ): void {
   for (const tensor of expected) {

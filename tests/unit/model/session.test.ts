@@ -1,11 +1,14 @@
-import type { InferenceSession } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
+import type { TensorMetadata } from '../../../src/model/native-session.ts';
 import { checkTensors, openSession, type ExpectedTensor } from '../../../src/model/session.ts';
 
-type Metadata = InferenceSession.ValueMetadata;
-
-const ids: Metadata = { name: 'input_ids', isTensor: true, type: 'int64', shape: ['batch', 'sequence'] };
-const key: Metadata = {
+const ids: TensorMetadata = {
+  name: 'input_ids',
+  isTensor: true,
+  type: 'int64',
+  shape: ['batch', 'sequence'],
+};
+const key: TensorMetadata = {
   name: 'past.0.key',
   isTensor: true,
   type: 'float32',
@@ -16,7 +19,7 @@ const expected: readonly ExpectedTensor[] = [
   { name: 'past.0.key', type: 'float32', shape: [null, 1, null, 64] },
 ];
 
-const check = (found: readonly Metadata[], kind: 'input' | 'output' = 'input'): void =>
+const check = (found: readonly TensorMetadata[], kind: 'input' | 'output' = 'input'): void =>
   checkTensors('model.onnx', kind, found, expected);
 
 describe('checkTensors', () => {
@@ -52,7 +55,7 @@ describe('checkTensors', () => {
   });
 
   it('refuses an input it would not feed, but not an output it would not fetch', () => {
-    const other: Metadata = { name: 'position_ids', isTensor: true, type: 'int64', shape: [1] };
+    const other: TensorMetadata = { name: 'position_ids', isTensor: true, type: 'int64', shape: [1] };
     expect(() => check([ids, key, other])).toThrow("model.onnx: unexpected input 'position_ids'");
     expect(() => check([ids, key, other], 'output')).not.toThrow();
   });
@@ -65,11 +68,13 @@ describe('checkTensors', () => {
 });
 
 describe('openSession', () => {
-  it.each(['/nowhere/model.onnx', import.meta.filename])('refuses %s, which is no graph', async (path) => {
-    await expect(openSession(path, { numThreads: 1 })).rejects.toMatchObject({
-      code: 'invalid_model',
-      param: path,
-      message: expect.stringContaining('ONNX Runtime cannot load it') as string,
-    });
+  it.each(['/nowhere/model.onnx', import.meta.filename])('refuses %s, which is no graph', (path) => {
+    expect(() => openSession(path, { numThreads: 1 })).toThrow(
+      expect.objectContaining({
+        code: 'invalid_model',
+        param: path,
+        message: expect.stringContaining('ONNX Runtime cannot load it') as string,
+      }) as Error,
+    );
   });
 });
