@@ -13,6 +13,7 @@ import { PAST, profileForwards } from './bench/forward-profile.ts';
 import { machineFacts } from './bench/machine-facts.ts';
 import { openEngine } from './bench/open-engine.ts';
 import { prompts } from './bench/prompts.ts';
+import type { ProfileRecord } from './bench/profile-record.ts';
 import { runRequest } from './bench/run-request.ts';
 
 const { values } = parseArgs({
@@ -132,8 +133,9 @@ console.log(
     `${ms(weightBytes / bandwidth)} ms; a plain step takes ${(plain / (weightBytes / bandwidth)).toFixed(1)} times that`,
 );
 
-const record = {
+const record: ProfileRecord & Record<string, unknown> = {
   ...machineFacts(),
+  numThreads: Number(values.threads),
   model: manifest.id,
   past: PAST,
   forwards: Object.fromEntries(forwards),

@@ -7,6 +7,7 @@ import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { peersSentence, peersTable, type PeersRecord } from './bench/peers-record.ts';
 import { healingTable, type HealingRecord } from './bench/healing-record.ts';
+import { profileSentence, type ProfileRecord } from './bench/profile-record.ts';
 import { prefixSentence, type PrefixRecord } from './bench/prefix-record.ts';
 import { acceptanceTable, benchTables, otherRunSentence } from './bench/readme-tables.ts';
 import type { AcceptanceRecord, BenchRecord } from './bench/records.ts';
@@ -58,10 +59,11 @@ const blocks = {
   bench: benchTables((await results('bench')) as BenchRecord),
   again: otherRunSentence((await results('bench-again')) as BenchRecord, 'The same an hour earlier or later'),
   processor: [
-    otherRunSentence((await results('bench-avx2')) as BenchRecord, 'The same on another processor'),
-    otherRunSentence((await results('adversarial-avx2')) as BenchRecord, 'Adversarial prompts there'),
-    peersSentence((await results('peers-avx2')) as PeersRecord, 'Beside other runtimes there'),
+    otherRunSentence((await results('bench-avx512')) as BenchRecord, 'The same on another processor'),
+    otherRunSentence((await results('adversarial-avx512')) as BenchRecord, 'Adversarial prompts there'),
+    peersSentence((await results('peers-avx512')) as PeersRecord, 'Beside other runtimes there'),
   ].join('\n\n'),
+  profile: profileSentence((await results('profile')) as ProfileRecord),
   acceptance: acceptanceTable((await results('acceptance')) as AcceptanceRecord),
   exact: await exactSentence(),
   healing: healingTable((await results('healing')) as HealingRecord),

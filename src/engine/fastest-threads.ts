@@ -46,7 +46,7 @@ export async function loadThreadedTarget(
   return { target: await loadTargetModel(manifest, maxWidth, { numThreads }), numThreads };
 }
 
-/** `hasNeighbours`: whether there are other workers, from which threads would take their cores. Throws ForetokenError `invalid_model`. */
+/** `hasNeighbours`: whether there are other workers, whose cores threads would take. Throws ForetokenError `invalid_model`. */
 export async function loadFastestTargets(
   manifest: ModelManifest,
   maxWidth: number,

@@ -27,11 +27,11 @@ export class JointPrefill {
     drafter: Drafter | null,
     clock: Clock,
   ) {
-    this.clock = clock;
     this.store = store;
     this.kv = kv;
     this.prompt = prompt;
     this.drafter = drafter;
+    this.clock = clock;
     this.numTakenOver = kv.target.length;
   }
 
