@@ -136,6 +136,12 @@ export class NativeBinding {
   }
 }
 
+/** Of this thread: one that dies of an exception takes no memory with it, and leaves no threads that wait in the library. */
+const open = new Set<NativeSession>();
+process.once('exit', () => {
+  for (const session of open) session.release();
+});
+
 export class NativeSession {
   readonly inputMetadata: readonly TensorMetadata[];
   readonly outputMetadata: readonly TensorMetadata[];
@@ -154,6 +160,7 @@ export class NativeSession {
     } finally {
       ort.releaseSessionOptions(options);
     }
+    open.add(this);
     this.inputMetadata = metadataOf(this.session, 'input');
     this.outputMetadata = metadataOf(this.session, 'output');
   }
@@ -174,6 +181,7 @@ export class NativeSession {
 
   /** Neither it nor its bindings may be used any more. */
   release(): void {
+    open.delete(this);
     for (const binding of this.bindings) this.releaseBinding(binding);
     ort.releaseSession(this.session);
   }
