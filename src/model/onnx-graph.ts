@@ -83,6 +83,8 @@ export class OnnxGraph {
     }
     const { binding } = sequence;
     if (sequence.caches === caches) return binding;
+    // Lest a bind that throws midway leaves the old ones believed.
+    sequence.caches = null;
     for (const [index, places] of this.keys.entries()) {
       binding.bind(caches.keys[index]!, places);
       binding.bind(caches.values[index]!, this.values[index]!);

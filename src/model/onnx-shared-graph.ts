@@ -102,6 +102,8 @@ export class OnnxSharedGraph {
 
   private bindCaches(sequence: number, caches: BoundCaches): void {
     if (this.bound[sequence]?.deref() === caches) return;
+    // Lest a bind that throws midway leaves the old ones believed.
+    this.bound[sequence] = undefined;
     for (const [index, { key, value }] of this.places[sequence]!.entries()) {
       this.binding.bind(caches.keys[index]!, key);
       this.binding.bind(caches.values[index]!, value);
