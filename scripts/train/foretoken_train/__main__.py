@@ -2,9 +2,22 @@
 
 import argparse
 
-from . import card, draft_head_table, evaluate, export, mix, prepare, pretrain, quantise_table, tune_mtp, unlearn_loops
+from . import (
+    card,
+    draft_head_table,
+    evaluate,
+    export,
+    gather,
+    mix,
+    prepare,
+    pretrain,
+    quantise_table,
+    tune_mtp,
+    unlearn_loops,
+)
 
 COMMANDS = {
+    "gather": gather,
     "prepare": prepare,
     "pretrain": pretrain,
     "unlearn-loops": unlearn_loops,

@@ -2,8 +2,9 @@
 
 from .model_facts import ModelFacts, training_commands
 
-# The tokenizer of the default model learnt from every third document of all its languages.
+# The tokenizer of the default model learnt from every third document of the two sets that there were then.
 TOKENIZER_EVERY = 3
+TOKENIZER_SETS = 2
 
 INTRODUCTION = """# Models
 
@@ -39,7 +40,7 @@ def entry(facts: ModelFacts) -> str:
 
 
 def tokenizer_command(facts: ModelFacts) -> str:
-    files = " ".join(f"corpus/{name}.jsonl.xz" for name in facts.training_sets)
+    files = " ".join(f"corpus/{name}.jsonl.xz" for name in facts.training_sets[:TOKENIZER_SETS])
     return f"foretoken-train prepare {files} --tokenizer runs/tokenizer --tokenizer-every {TOKENIZER_EVERY}"
 
 
