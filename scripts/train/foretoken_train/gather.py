@@ -66,21 +66,20 @@ def read_sources(path: Path) -> list[Source]:
 
 def source_files(source: Source, clones: Path) -> Iterator[Document]:
     """The files worth learning from, in an order that has nothing to do with their names."""
-    git = ["git", "-C", str(clones / source.repo)]
-    listed = subprocess.run([*git, "ls-tree", "-rz", source.commit], check=True, capture_output=True).stdout
+    clone = clones / source.repo
+    listed = git(clone, "ls-tree", "-rz", source.commit)
     entries = [entry.split("\t", 1) for entry in listed.decode(errors="replace").split("\0") if entry]
     # Mode, type and name of the blob; links are no files.
     blobs = {path: facts.split()[2] for facts, path in entries if facts.startswith("100")}
     paths = sorted((p for p in blobs if is_wanted(p, source.suffixes)), key=fingerprint)
-    for path, text in zip(paths, contents(git, [blobs[p] for p in paths]), strict=True):
+    for path, text in zip(paths, contents(clone, [blobs[p] for p in paths]), strict=True):
         if text is not None and is_code(text):
             yield Document(source.repo, path, source.license, text)
 
 
-def contents(git: list[str], blobs: list[str]) -> Iterator[str | None]:
+def contents(clone: Path, blobs: list[str]) -> Iterator[str | None]:
     """The text of each blob, None for one that is absent or no UTF-8."""
-    asked = "\n".join(blobs).encode()
-    answer = subprocess.run([*git, "cat-file", "--batch"], input=asked, check=True, capture_output=True).stdout
+    answer = git(clone, "cat-file", "--batch", asked="\n".join(blobs))
     place = 0
     for _ in blobs:
         end = answer.index(b"\n", place)
@@ -94,6 +93,14 @@ def contents(git: list[str], blobs: list[str]) -> Iterator[str | None]:
         except UnicodeDecodeError:
             yield None
         place += size + 1
+
+
+def git(clone: Path, *arguments: str, asked: str = "") -> bytes:
+    """What git answers. Raises ValueError with its words, where the repository or the commit is absent."""
+    done = subprocess.run(["git", "-C", str(clone), *arguments], input=asked.encode(), capture_output=True)
+    if done.returncode:
+        raise ValueError(f"{clone}: git {arguments[0]}: {done.stderr.decode(errors='replace').strip()}")
+    return done.stdout
 
 
 def is_wanted(path: str, suffixes: tuple[str, ...]) -> bool:

@@ -80,3 +80,8 @@ def test_takes_no_more_of_a_repository_than_asked(sources: Path) -> None:
 def test_names_a_set_that_is_not_listed(sources: Path) -> None:
     with pytest.raises(ValueError, match=r"corpus\.json: expected repositories of the set 'rust'"):
         gathered(sources, set="rust")
+
+
+def test_says_which_clone_is_absent(sources: Path) -> None:
+    with pytest.raises(ValueError, match=r"elsewhere/a/b: git ls-tree: .*elsewhere/a/b"):
+        gathered(sources, clones=sources.parent / "elsewhere")
