@@ -5,6 +5,7 @@
 import type { Logger } from 'pino';
 import { ForetokenError } from '../errors.ts';
 import type { FimFormat } from '../model/manifest.ts';
+import { WeightOwner } from '../model/shared-weights.ts';
 import { loadTokenizer, type TextTokenizer } from '../tokenizer/tokenizer.ts';
 import type {
   Engine,
@@ -53,8 +54,15 @@ export interface EngineOptions {
  * `invalid_model`.
  */
 export async function startEngine(options: EngineOptions): Promise<Engine> {
-  const engine = new WorkerEngine(options, await loadTokenizer(options.modelFolder));
-  await engine.whenReady;
+  const { modelFolder } = options;
+  const tokenizer = await loadTokenizer(modelFolder);
+  const engine = new WorkerEngine(options, tokenizer, await WeightOwner.of(modelFolder));
+  try {
+    await engine.whenReady;
+  } catch (error) {
+    await engine.close();
+    throw error;
+  }
   return engine;
 }
 
@@ -67,6 +75,7 @@ class WorkerEngine implements Engine {
   private ended: 'failed' | 'closed' | null = null;
   private readonly options: EngineOptions;
   private readonly tokenizer: TextTokenizer;
+  private readonly weightOwner: WeightOwner;
   private readonly pool: WorkerPool;
   private readonly runs = new Map<number, GenerationRun>();
   private description: ModelDescription | null = null;
@@ -76,9 +85,10 @@ class WorkerEngine implements Engine {
   private resolveReady: () => void = () => {};
   private rejectReady: (error: ForetokenError) => void = () => {};
 
-  constructor(options: EngineOptions, tokenizer: TextTokenizer) {
+  constructor(options: EngineOptions, tokenizer: TextTokenizer, weightOwner: WeightOwner) {
     this.options = options;
     this.tokenizer = tokenizer;
+    this.weightOwner = weightOwner;
     this.whenReady = new Promise((resolve, reject) => {
       this.resolveReady = resolve;
       this.rejectReady = reject;
@@ -88,6 +98,7 @@ class WorkerEngine implements Engine {
     this.pool = new WorkerPool(
       {
         modelFolder,
+        weights: weightOwner.weights,
         threads: numThreads === 0 ? null : { numThreads, numSoloThreads: numThreads },
         numWorkers,
         maxNumSeqs,
@@ -178,6 +189,7 @@ class WorkerEngine implements Engine {
     const closed = this.pool.close();
     this.failRuns(new ForetokenError('engine_failed', 'the engine is closing'));
     await closed;
+    this.weightOwner.release();
   }
 
   private loaded(message: Extract<WorkerMessage, { readonly type: 'model-loaded' }>): void {

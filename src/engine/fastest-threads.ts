@@ -9,6 +9,8 @@ import { median } from '../decoding/robust-statistics.ts';
 import type { ModelManifest } from '../model/manifest.ts';
 import { OnnxKvCachePool } from '../model/onnx-kv-cache.ts';
 import { loadTargetModel, type OnnxTargetModel } from '../model/onnx-target-model.ts';
+import type { SessionSettings } from '../model/session.ts';
+import type { SharedWeights } from '../model/shared-weights.ts';
 
 /** More threads than this only wait for each other on models of the size that runs on a CPU. */
 const MAX_THREADS = 8;
@@ -41,9 +43,10 @@ export interface ThreadedTargets {
 export async function loadThreadedTarget(
   manifest: ModelManifest,
   maxWidth: number,
-  numThreads: number,
+  settings: SessionSettings,
 ): Promise<ThreadedTarget> {
-  return { target: await loadTargetModel(manifest, maxWidth, { numThreads }), numThreads };
+  const target = await loadTargetModel(manifest, maxWidth, settings);
+  return { target, numThreads: settings.numThreads };
 }
 
 /** `hasNeighbours`: whether there are other workers, whose cores threads would take. Throws ForetokenError `invalid_model`. */
@@ -51,10 +54,11 @@ export async function loadFastestTargets(
   manifest: ModelManifest,
   maxWidth: number,
   hasNeighbours: boolean,
+  weights: SharedWeights | undefined,
 ): Promise<ThreadedTargets> {
   const most = Math.min(availableParallelism(), MAX_THREADS);
   const load = async (numThreads: number): Promise<ThreadedTarget> =>
-    loadThreadedTarget(manifest, maxWidth, numThreads);
+    loadThreadedTarget(manifest, maxWidth, { numThreads, weights });
   if (most === 1 || (await weightBytes(manifest)) > MAX_TIMED_BYTES)
     return { shared: await load(most), solo: null };
   const candidates: ThreadedTarget[] = [];

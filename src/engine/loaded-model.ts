@@ -5,6 +5,8 @@ import { loadSharedModels } from '../model/onnx-shared-models.ts';
 import { OnnxKvCachePool } from '../model/onnx-kv-cache.ts';
 import { loadMtpModule, NUM_MTP_THREADS } from '../model/onnx-mtp-module.ts';
 import type { OnnxTargetModel } from '../model/onnx-target-model.ts';
+import type { SessionSettings } from '../model/session.ts';
+import type { SharedWeights } from '../model/shared-weights.ts';
 import {
   decidingWidth,
   type ExactWidths,
@@ -48,18 +50,23 @@ export interface ThreadCounts {
 
 /**
  * `asked` null: as many threads as are fastest here, beside other workers if it `hasNeighbours`. Passes are shared by at
- * most `maxSharing` sequences. Throws ForetokenError `invalid_model`.
+ * most `maxSharing` sequences. `weights` are those of the folder that other threads have too. Throws ForetokenError
+ * `invalid_model`.
  */
 export async function loadModel(
   modelFolder: string,
   asked: ThreadCounts | null,
-  { maxSharing = 1, hasNeighbours = false }: { maxSharing?: number; hasNeighbours?: boolean } = {},
+  {
+    maxSharing = 1,
+    hasNeighbours = false,
+    weights,
+  }: { maxSharing?: number; hasNeighbours?: boolean; weights?: SharedWeights | undefined } = {},
 ): Promise<LoadedModel> {
   const manifest = await readManifest(modelFolder);
   const targets =
     asked === null
-      ? await loadFastestTargets(manifest, MAX_WIDTH, hasNeighbours)
-      : await loadTargets(manifest, asked);
+      ? await loadFastestTargets(manifest, MAX_WIDTH, hasNeighbours, weights)
+      : await loadTargets(manifest, asked, weights);
   const { target, numThreads } = targets.shared;
   const targetCaches = new OnnxKvCachePool(manifest.target, manifest.contextLength);
   const found = await exactWidths(target, targetCaches, manifest.maxSpecTokens + 1);
@@ -69,8 +76,11 @@ export async function loadModel(
     manifest,
     target,
     targetCaches,
-    shared: found === null ? [] : await loadShared(manifest, target, targetCaches, numThreads, maxSharing),
-    mtp: await loadMtpModule(manifest, MAX_WIDTH, { numThreads: NUM_MTP_THREADS }),
+    shared:
+      found === null
+        ? []
+        : await loadShared(manifest, target, targetCaches, { numThreads, weights }, maxSharing),
+    mtp: await loadMtpModule(manifest, MAX_WIDTH, { numThreads: NUM_MTP_THREADS, weights }),
     mtpCaches: manifest.mtp === null ? null : new OnnxKvCachePool(manifest.mtp, manifest.contextLength),
     isExact: found !== null,
     widths: target.widths,
@@ -82,10 +92,12 @@ export async function loadModel(
 async function loadTargets(
   manifest: ModelManifest,
   { numThreads, numSoloThreads }: ThreadCounts,
+  weights: SharedWeights | undefined,
 ): Promise<ThreadedTargets> {
-  const shared = await loadThreadedTarget(manifest, MAX_WIDTH, numThreads);
-  if (numSoloThreads === numThreads) return { shared, solo: null };
-  return { shared, solo: await loadThreadedTarget(manifest, MAX_WIDTH, numSoloThreads) };
+  const load = async (count: number): Promise<ThreadedTarget> =>
+    loadThreadedTarget(manifest, MAX_WIDTH, { numThreads: count, weights });
+  const shared = await load(numThreads);
+  return { shared, solo: numSoloThreads === numThreads ? null : await load(numSoloThreads) };
 }
 
 /** Null where it would give other bits: who else runs must not show in the text. */
@@ -107,14 +119,14 @@ async function loadShared(
   manifest: ModelManifest,
   target: OnnxTargetModel,
   caches: KvCachePool,
-  numThreads: number,
+  settings: SessionSettings,
   maxSharing: number,
 ): Promise<SharedModels[]> {
   const maxWidth = decidingWidth(manifest.maxSpecTokens + 1, target.widths);
   const exact: SharedModels[] = [];
   for (const files of manifest.sharedPasses) {
     if (files.numSequences > maxSharing) continue;
-    const models = await loadSharedModels(manifest, files, maxWidth, numThreads, target.widths);
+    const models = await loadSharedModels(manifest, files, maxWidth, settings, target.widths);
     if (await isSharedPassExact(models.target, target, caches)) {
       exact.push(models);
     } else {

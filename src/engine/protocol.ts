@@ -7,6 +7,7 @@ import type { RankedToken } from '../decoding/logprobs.ts';
 import type { MeasuredBySharing } from '../decoding/step-costs.ts';
 import type { ErrorCode } from '../errors.ts';
 import type { FimFormat } from '../model/manifest.ts';
+import type { SharedWeights } from '../model/shared-weights.ts';
 import type { ModelDescription } from './generation.ts';
 import type { KvMemory } from './kv-memory.ts';
 import type { OpenToken } from './open-end.ts';
@@ -16,6 +17,8 @@ import type { FinishReason, RoundStats } from '../metrics/engine-observer.ts';
 
 export interface WorkerOptions {
   readonly modelFolder: string;
+  /** What all workers have in common of it. */
+  readonly weights: SharedWeights;
   /** Threads of a forward; null chooses. */
   readonly threads: ThreadCounts | null;
   /** [workers]: how many requests each has, as the main thread keeps it; `index` is this one's place. */

@@ -44,6 +44,7 @@ async function start(
   const model = await loadModel(options.modelFolder, options.threads, {
     maxSharing: options.maxNumSeqs,
     hasNeighbours: options.numWorkers !== 1,
+    weights: options.weights,
   });
   const loadSeconds = (performance.now() - loadStart) / 1000;
   const { manifest, isExact, numThreads, solo } = model;

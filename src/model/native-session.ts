@@ -3,8 +3,9 @@
  * messages in. Knows nothing of what the graphs are.
  */
 import koffi from 'koffi';
+import type { Pointer } from './native-library.ts';
 import * as ort from './onnxruntime.ts';
-import type { Pointer } from './onnxruntime.ts';
+import type { SharedInitializer } from './shared-weights.ts';
 
 /** A tensor in memory of JavaScript, which must not be transferred. */
 export interface BoundTensor<Data extends Float32Array | BigInt64Array = Float32Array | BigInt64Array> {
@@ -53,6 +54,10 @@ export interface NativeSessionOptions {
   readonly entries: Readonly<Record<string, string>>;
   /** Of the file of a trace; absent: none is made. */
   readonly profilePrefix?: string | undefined;
+  /** Weights that other sessions have too, and where they are kept as packed for kernels; absent: all are its own. */
+  readonly shared?:
+    | { readonly initializers: readonly SharedInitializer[]; readonly packed: Pointer }
+    | undefined;
 }
 
 function metadataOf(session: Pointer, kind: 'input' | 'output'): TensorMetadata[] {
@@ -150,13 +155,17 @@ export class NativeSession {
   private readonly forgotten = new FinalizationRegistry<Pointer>((binding) => this.releaseBinding(binding));
 
   /** Throws ONNX Runtime's error. */
-  constructor(path: string, { numThreads, entries, profilePrefix }: NativeSessionOptions) {
+  constructor(path: string, { numThreads, entries, profilePrefix, shared }: NativeSessionOptions) {
     const options = ort.createSessionOptions();
     try {
       ort.setIntraOpNumThreads(options, numThreads);
       for (const [name, value] of Object.entries(entries)) ort.addSessionConfigEntry(options, name, value);
       if (profilePrefix !== undefined) ort.enableProfiling(options, profilePrefix);
-      this.session = ort.createSession(ort.environment, path, options);
+      for (const { name, value } of shared?.initializers ?? []) ort.addInitializer(options, name, value);
+      this.session =
+        shared === undefined
+          ? ort.createSession(ort.environment, path, options)
+          : ort.createSessionWithPackedWeights(ort.environment, path, options, shared.packed);
     } finally {
       ort.releaseSessionOptions(options);
     }

@@ -5,7 +5,7 @@ import { letMessagesIn } from './message-turn.ts';
 import type { BoundTensor } from './native-session.ts';
 import { NUM_MTP_THREADS } from './onnx-mtp-module.ts';
 import { expectedSharedCaches, expectedSharedInputs, OnnxSharedGraph } from './onnx-shared-graph.ts';
-import { checkTensors, openSession, type ExpectedTensor } from './session.ts';
+import { checkTensors, openSession, type ExpectedTensor, type SessionSettings } from './session.ts';
 import {
   padded,
   type ExactWidths,
@@ -167,7 +167,7 @@ export async function loadSharedModels(
   manifest: ModelManifest,
   files: ModelManifest['sharedPasses'][number],
   maxWidth: number,
-  numThreads: number,
+  { numThreads, weights }: SessionSettings,
   widths: ExactWidths,
 ): Promise<SharedModels> {
   const { numSequences } = files;
@@ -181,7 +181,7 @@ export async function loadSharedModels(
     threads: number,
   ): OnnxSharedGraph => {
     const path = join(manifest.folder, filename);
-    const session = openSession(path, { numThreads: threads });
+    const session = openSession(path, { numThreads: threads, weights });
     checkTensors(path, 'input', session.inputMetadata, [
       ...expectedSharedInputs(config, numSequences),
       ...moreInputs,

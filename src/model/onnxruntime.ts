@@ -6,9 +6,8 @@
 import koffi from 'koffi';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
+import { loadLibrary, type Pointer } from './native-library.ts';
 
-/** An address; null is none. */
-export type Pointer = bigint | null;
 type TypeSpec = Parameters<typeof koffi.sizeof>[0];
 type NativeFunction<Result = void> = (...values: unknown[]) => Result;
 
@@ -18,8 +17,6 @@ const API_VERSION = 16;
 const WARNING = 2;
 /** onnxruntime_c_api.h: OrtAllocatorType OrtArenaAllocator, OrtMemType OrtMemTypeDefault. */
 const CPU_MEMORY = [1, 0] as const;
-/** Calls run on a stack of their own, and graphs are optimised by recursion. */
-const STACK_BYTES = 8 * 1024 * 1024;
 
 const LIBRARIES: Partial<Record<NodeJS.Platform, string>> = {
   darwin: 'libonnxruntime.1.dylib',
@@ -36,9 +33,7 @@ function libraryPath(): string {
   return join(dirname(main), '../bin/napi-v6', platform, arch, LIBRARIES[platform] ?? 'onnxruntime');
 }
 
-koffi.config({ ...koffi.config(), sync_stack_size: STACK_BYTES });
-/** Kept, since it is unloaded with this object, whoever has functions of it. */
-const library = koffi.load(libraryPath());
+const library = loadLibrary(libraryPath());
 
 function openApi(): Pointer {
   const base = library.func('OrtGetApiBase', POINTER, [])() as Pointer;
@@ -116,6 +111,12 @@ export const createIoBinding = giving(134, [POINTER]);
 export const releaseIoBinding = at<void>(135, 'void', [POINTER]);
 export const bindInput = checked(136, [POINTER, 'str', POINTER]);
 export const bindOutput = checked(137, [POINTER, 'str', POINTER]);
+/** Weights that the session need not read, by name; memory that the caller keeps. */
+export const addInitializer = checked(150, [POINTER, 'str', POINTER]);
+export const createPackedWeights = giving(166, []);
+export const releasePackedWeights = at<void>(167, 'void', [POINTER]);
+/** As `createSession`, with a container of packed weights behind the options. */
+export const createSessionWithPackedWeights = giving(168, [POINTER, PATH, POINTER, POINTER]);
 
 // Of this thread, and never released: whatever is left of them goes with the process.
 export const environment = giving(3, ['int', 'str'])(WARNING, 'foretoken');

@@ -1,6 +1,7 @@
 /** Opens ONNX graphs and checks that they are what the manifest says. Knows nothing of sequences. */
 import { ForetokenError } from '../errors.ts';
 import { NativeSession, type TensorMetadata } from './native-session.ts';
+import type { SharedWeights } from './shared-weights.ts';
 
 const NEVER_SPIN = { 'session.intra_op.allow_spinning': '0' };
 const SPIN_IN_FORWARDS = { 'session.force_spinning_stop': '1' };
@@ -9,6 +10,8 @@ export interface SessionSettings {
   readonly numThreads: number;
   /** Where to write ONNX Runtime's trace of all runs; absent: none is made. */
   readonly profilePrefix?: string | undefined;
+  /** What sessions of this process have in common; absent: nothing. */
+  readonly weights?: SharedWeights | undefined;
 }
 
 /**
@@ -16,9 +19,12 @@ export interface SessionSettings {
  * other session, from the main thread, and from whatever else the machine does.
  */
 export function openSession(path: string, settings: SessionSettings): NativeSession {
+  const { weights, ...others } = settings;
   const entries = settings.numThreads > 1 ? SPIN_IN_FORWARDS : NEVER_SPIN;
+  const initializers = weights?.graphs[path];
+  const shared = initializers && { initializers, packed: weights.packed };
   try {
-    return new NativeSession(path, { ...settings, entries });
+    return new NativeSession(path, { ...others, entries, shared });
   } catch (err) {
     // Its words go over several lines.
     const reason = (err as Error).message.replaceAll(/\s+/g, ' ').trim();

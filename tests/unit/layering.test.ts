@@ -8,7 +8,7 @@ const SOURCE = resolve(import.meta.dirname, '../../src');
 const MAY_IMPORT: Readonly<Record<string, { folders: readonly string[]; packages: readonly RegExp[] }>> = {
   tokenizer: { folders: [], packages: [/^@huggingface\/tokenizers$/, /^node:/] },
   metrics: { folders: [], packages: [/^prom-client$/, /^node:/] },
-  model: { folders: [], packages: [/^koffi$/, /^typebox(\/|$)/, /^node:/] },
+  model: { folders: [], packages: [/^koffi$/, /^pbf$/, /^typebox(\/|$)/, /^node:/] },
   decoding: { folders: ['model/target-model.ts'], packages: [] },
   engine: { folders: ['decoding', 'metrics', 'model', 'tokenizer'], packages: [/^pino$/, /^node:/] },
   server: { folders: ['engine', 'metrics', 'decoding/sampling-params.ts'], packages: [/./] },
