@@ -4,7 +4,7 @@
  * and takes from there what is the same to the byte (OrtApi::AddInitializer, CreateSessionWithPrepackedWeightsContainer).
  */
 import { readdir } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { join, relative, resolve } from 'node:path';
 import { externalInitializers, type ExternalInitializer } from './external-initializers.ts';
 import { mapFile, type MappedFile } from './mapped-file.ts';
 import type { Pointer } from './native-library.ts';
@@ -45,11 +45,8 @@ export class WeightOwner {
   /** Of what is wrong with a graph or its weights ONNX Runtime says more when it loads them, if ever. */
   private async add(folder: string, path: string): Promise<void> {
     try {
-      const graph = await mapFile(path);
-      const found = externalInitializers(graph.data);
-      graph.release();
       const shared: SharedInitializer[] = [];
-      for (const initializer of found)
+      for (const initializer of await initializersOf(path))
         shared.push({ name: initializer.name, value: await this.valueOf(folder, initializer) });
       this.graphs[path] = shared;
     } catch {
@@ -62,7 +59,7 @@ export class WeightOwner {
     const key = JSON.stringify([location, offset, byteLength, elementType, dims]);
     const known = this.values.get(key);
     if (known !== undefined) return known;
-    const { data } = await this.file(join(folder, location));
+    const { data } = await this.file(inside(folder, location));
     const part = data.subarray(offset, byteLength === undefined ? undefined : offset + byteLength);
     const sizes = BigInt64Array.from(dims, BigInt);
     const value = ort.createTensor(ort.cpuMemory, part, part.byteLength, sizes, dims.length, elementType);
@@ -83,5 +80,21 @@ export class WeightOwner {
     ort.releasePackedWeights(this.weights.packed);
     for (const value of this.values.values()) ort.releaseValue(value);
     for (const file of this.files.values()) file.release();
+  }
+}
+
+/** As ONNX Runtime itself would have it of a graph that may come from anywhere. */
+function inside(folder: string, location: string): string {
+  const path = resolve(folder, location);
+  if (relative(folder, path).startsWith('..')) throw new Error(`expected weights in ${folder}, got ${path}`);
+  return path;
+}
+
+async function initializersOf(path: string): Promise<ExternalInitializer[]> {
+  const graph = await mapFile(path);
+  try {
+    return externalInitializers(graph.data);
+  } finally {
+    graph.release();
   }
 }

@@ -1,6 +1,7 @@
 import { cp, mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { PbfWriter } from 'pbf';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { defaultModelFolder } from '../../src/config.ts';
 import { loadModel } from '../../src/engine/loaded-model.ts';
@@ -20,6 +21,21 @@ function memoryOf(numSessions: number, owner: WeightOwner | null): number {
   const taken = process.memoryUsage.rss() - before;
   for (const session of sessions) session.release();
   return taken;
+}
+
+/** A float32 of onnx.proto's TensorProto, kept elsewhere. */
+function writeTensor(entry: { readonly key: string; readonly value: string }, tensor: PbfWriter): void {
+  tensor.writePackedVarint(1, [1]);
+  tensor.writeVarintField(2, 1);
+  tensor.writeStringField(8, 'weight');
+  tensor.writeMessage(
+    13,
+    ({ key, value }, part) => {
+      part.writeStringField(1, key);
+      part.writeStringField(2, value);
+    },
+    entry,
+  );
 }
 
 describe('shared weights', () => {
@@ -56,13 +72,31 @@ describe('shared weights', () => {
     owner.release();
   });
 
-  describe('of a folder that is broken', () => {
+  describe('of another folder', () => {
+    let outer: string;
     let folder: string;
     beforeEach(async () => {
-      folder = await mkdtemp(join(tmpdir(), 'foretoken-weights-'));
+      outer = await mkdtemp(join(tmpdir(), 'foretoken-weights-'));
+      folder = join(outer, 'model');
       await cp(defaultModelFolder(), folder, { recursive: true });
     });
-    afterEach(async () => rm(folder, { recursive: true }));
+    afterEach(async () => rm(outer, { recursive: true }));
+
+    it.each([
+      ['weights.data', 1],
+      ['../weights.data', undefined],
+      ['/weights.data', undefined],
+    ])('take weights in the folder alone, with %s: %s', async (location, expected) => {
+      const writer = new PbfWriter();
+      const entry = { key: 'location', value: location.replace(/^\//, `${outer}/`) };
+      writer.writeMessage(7, (_, graph) => graph.writeMessage(5, writeTensor, entry), null);
+      await writeFile(join(folder, 'other.onnx'), writer.finish());
+      for (const path of [join(folder, 'weights.data'), join(outer, 'weights.data')])
+        await writeFile(path, new Uint8Array(4));
+      const owner = await WeightOwner.of(folder);
+      expect(owner.weights.graphs[join(folder, 'other.onnx')]?.length).toBe(expected);
+      owner.release();
+    });
 
     it.each([
       ['a graph that is none', async () => writeFile(join(folder, 'model.onnx'), 'no graph')],
