@@ -1,12 +1,12 @@
 import { cp, mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { PbfWriter } from 'pbf';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { defaultModelFolder } from '../../src/config.ts';
 import { loadModel } from '../../src/engine/loaded-model.ts';
 import { openSession } from '../../src/model/session.ts';
 import { WeightOwner } from '../../src/model/shared-weights.ts';
+import { graphOf } from '../support/onnx-weights.ts';
 import { oneThread } from '../support/real-engine.ts';
 
 const target = join(defaultModelFolder(), 'model.onnx');
@@ -21,21 +21,6 @@ function memoryOf(numSessions: number, owner: WeightOwner | null): number {
   const taken = process.memoryUsage.rss() - before;
   for (const session of sessions) session.release();
   return taken;
-}
-
-/** A float32 of onnx.proto's TensorProto, kept elsewhere. */
-function writeTensor(entry: { readonly key: string; readonly value: string }, tensor: PbfWriter): void {
-  tensor.writePackedVarint(1, [1]);
-  tensor.writeVarintField(2, 1);
-  tensor.writeStringField(8, 'weight');
-  tensor.writeMessage(
-    13,
-    ({ key, value }, part) => {
-      part.writeStringField(1, key);
-      part.writeStringField(2, value);
-    },
-    entry,
-  );
 }
 
 describe('shared weights', () => {
@@ -87,10 +72,9 @@ describe('shared weights', () => {
       ['../weights.data', undefined],
       ['/weights.data', undefined],
     ])('take weights in the folder alone, with %s: %s', async (location, expected) => {
-      const writer = new PbfWriter();
-      const entry = { key: 'location', value: location.replace(/^\//, `${outer}/`) };
-      writer.writeMessage(7, (_, graph) => graph.writeMessage(5, writeTensor, entry), null);
-      await writeFile(join(folder, 'other.onnx'), writer.finish());
+      const external = { location: location.replace(/^\//, `${outer}/`) };
+      const graph = graphOf([{ name: 'weight', dims: [1], external }]);
+      await writeFile(join(folder, 'other.onnx'), graph);
       for (const path of [join(folder, 'weights.data'), join(outer, 'weights.data')])
         await writeFile(path, new Uint8Array(4));
       const owner = await WeightOwner.of(folder);
