@@ -57,7 +57,10 @@ const results = async (name: string): Promise<unknown> =>
   JSON.parse(await readFile(`docs/results/${name}.json`, 'utf8')) as unknown;
 const blocks = {
   bench: benchTables((await results('bench')) as BenchRecord),
-  again: otherRunSentence((await results('bench-again')) as BenchRecord, 'The same an hour earlier or later'),
+  again: otherRunSentence(
+    (await results('bench-again')) as BenchRecord,
+    'The same some hours earlier or later',
+  ),
   processor: [
     otherRunSentence((await results('bench-avx512')) as BenchRecord, 'The same on another processor'),
     otherRunSentence((await results('adversarial-avx512')) as BenchRecord, 'Adversarial prompts there'),
